@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The only part that knows Ansible. Private to this collection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Plan, Steps, converge
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+State = t.TypeVar("State")
+Operation = t.TypeVar("Operation")
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command left: its exit status and its two streams as text."""
+
+    rc: int
+    out: str
+    err: str
+
+
+class Runner(t.Protocol):
+    """Runs a command in the C locale; never through a shell."""
+
+    def __call__(self, argv: t.Sequence[str], stdin: str | None = None) -> CommandResult: ...
+
+
+def command_runner(module: AnsibleModule) -> Runner:
+    """A runner on top of C(AnsibleModule.run_command): a missing binary is C(rc=127), not a failure of the module."""
+
+    def run(argv: t.Sequence[str], stdin: str | None = None) -> CommandResult:
+        if module.get_bin_path(argv[0]) is None:
+            return CommandResult(127, "", f"{argv[0]}: command not found")
+        rc, out, err = module.run_command(
+            list(argv), data=stdin, binary_data=True, environ_update={"LC_ALL": "C", "LANGUAGE": "C"}
+        )
+        return CommandResult(rc, out, err)
+
+    return run
+
+
+def result_of(plan: Plan[State, Operation], render: t.Callable[[State], str]) -> dict[str, t.Any]:
+    """C(changed), C(actions) and C(diff): all three from the plan, so that they cannot disagree."""
+    return {
+        "changed": bool(plan.operations),
+        "actions": list(plan.actions),
+        "diff": {"before": render(plan.before), "after": render(plan.after)},
+    }
+
+
+def run_converging(
+    module: AnsibleModule,
+    steps: Steps[State, Operation],
+    render: t.Callable[[State], str],
+    extra: t.Callable[[Plan[State, Operation]], dict[str, t.Any]],
+) -> dict[str, t.Any]:
+    """Converge and build the module's result. C(extra) adds the module's own return values."""
+    plan = converge(steps, module.check_mode)
+    return {**result_of(plan, render), **extra(plan)}
+
+
+def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any]]) -> None:
+    """Do the module's work and end it: with its result, or with one C(fail_json) for any error of the domain."""
+    try:
+        result = work(module)
+    except KubeProxyError as error:
+        module.fail_json(msg=str(error), **error.details)
+    module.exit_json(**result)
