@@ -1,0 +1,224 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What tests need of the lab: start it, run commands and modules on its nodes, run playbooks against it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+INVENTORY = ROOT / "inventory" / "lab"
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """One task on one host, as Ansible ended it."""
+
+    status: str
+    host: str
+    task: str
+    action: str
+    result: dict[str, t.Any]
+
+    @property
+    def changed(self) -> bool:
+        return self.status == "ok" and bool(self.result.get("changed"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One ansible-playbook run: its exit status, what it printed, its task results and how long it took."""
+
+    rc: int
+    output: str
+    results: tuple[TaskResult, ...]
+    seconds: float
+
+    @property
+    def changed(self) -> list[str]:
+        return [f"{r.host}: {r.task}" for r in self.results if r.changed]
+
+    @property
+    def failures(self) -> list[str]:
+        return [str(r.result.get("msg", r.result)) for r in self.results if r.status in ("failed", "unreachable")]
+
+    @property
+    def tasks(self) -> int:
+        return len({r.task for r in self.results})
+
+
+@dataclass(frozen=True)
+class Completed:
+    rc: int
+    out: str
+    err: str
+
+
+def _ansible_environment(lab: str, results: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "LAB_NAME": lab,
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "callbacks"),
+        "ANSIBLE_CALLBACKS_ENABLED": "task_results",
+        "TASK_RESULTS": str(results),
+    }
+
+
+def _tool(name: str) -> str:
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else name
+
+
+def _read_results(path: Path) -> tuple[TaskResult, ...]:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return tuple(TaskResult(**json.loads(line)) for line in lines)
+
+
+def run_ansible(lab: str, command: str, *arguments: str) -> Run:
+    """Run one of Ansible's commands in the checkout, against the lab of that name."""
+    with tempfile.TemporaryDirectory() as scratch:
+        results = Path(scratch) / "results"
+        started = time.monotonic()
+        done = subprocess.run(
+            [_tool(command), *arguments],
+            cwd=ROOT,
+            env=_ansible_environment(lab, results),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout, _read_results(results), time.monotonic() - started)
+
+
+def _options(variables: t.Mapping[str, t.Any], check: bool, diff: bool) -> list[str]:
+    extra = ["-e", json.dumps(variables)] if variables else []
+    return [*extra, *(["--check"] if check else []), *(["--diff"] if diff else [])]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of a lab, reached as a user would reach it."""
+
+    lab: str
+    name: str
+
+    def attempt(self, command: str | t.Sequence[str], stdin: str | None = None) -> Completed:
+        text = command if isinstance(command, str) else shlex.join(command)
+        done = subprocess.run(
+            [str(ROOT / "lab" / "lab"), "ssh", "--name", self.lab, self.name, text],
+            input=stdin if stdin is not None else "",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Completed(done.returncode, done.stdout, done.stderr)
+
+    def run(self, command: str | t.Sequence[str], stdin: str | None = None) -> str:
+        """What the command prints; a failure of the command is a failure of the test."""
+        done = self.attempt(command, stdin)
+        if done.rc != 0:
+            raise AssertionError(f"{self.name}: {command!r} ended with {done.rc}: {done.err}{done.out}")
+        return done.out
+
+    def wait(self, what: str, command: str, seconds: float = 300) -> str:
+        """Repeat the command until it succeeds; what it printed then."""
+        deadline = time.monotonic() + seconds
+        while True:
+            done = self.attempt(command)
+            if done.rc == 0:
+                return done.out
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{self.name}: waited {seconds:.0f} s for {what}: {done.out}{done.err}")
+            time.sleep(1)
+
+    def call(self, module: str, arguments: t.Mapping[str, t.Any], check: bool = False, diff: bool = True) -> TaskResult:
+        run = run_ansible(
+            self.lab,
+            "ansible",
+            self.name,
+            "-i",
+            str(INVENTORY),
+            "-m",
+            f"netops.kube_proxy.{module}",
+            "-a",
+            json.dumps(arguments),
+            *_options({}, check, diff),
+        )
+        if len(run.results) != 1:
+            raise AssertionError(f"{module} on {self.name} gave no result: {run.output}")
+        return run.results[0]
+
+    def module(
+        self, name: str, arguments: t.Mapping[str, t.Any], check: bool = False, diff: bool = True
+    ) -> dict[str, t.Any]:
+        """The result of a module of this collection; a failure of the module is a failure of the test."""
+        done = self.call(name, arguments, check, diff)
+        if done.status != "ok":
+            raise AssertionError(f"{name} on {self.name} {done.status}: {done.result}")
+        return done.result
+
+    def module_fails(self, name: str, arguments: t.Mapping[str, t.Any], check: bool = False) -> str:
+        """The message with which a module of this collection fails."""
+        done = self.call(name, arguments, check, diff=False)
+        if done.status != "failed":
+            raise AssertionError(f"{name} on {self.name} should have failed: {done.result}")
+        return str(done.result["msg"])
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab by its name. C(workers) and further options are those of C(lab/lab up)."""
+
+    name: str
+    options: tuple[str, ...] = field(default=())
+
+    def command(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [str(ROOT / "lab" / "lab"), arguments[0], "--name", self.name, *arguments[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise AssertionError(f"lab {arguments[0]} ended with {done.returncode}:\n{done.stdout}")
+        return done.stdout
+
+    def up(self) -> None:
+        self.command("up", *self.options)
+
+    def down(self) -> None:
+        self.command("down")
+
+    def node(self, name: str) -> Node:
+        return Node(self.name, name)
+
+    def playbook(
+        self, playbook: str, check: bool = False, diff: bool = False, arguments: t.Sequence[str] = (), **variables: t.Any
+    ) -> Run:
+        """Run a playbook of the checkout as a user would; extra variables by keyword."""
+        return run_ansible(
+            self.name,
+            "ansible-playbook",
+            "-i",
+            str(INVENTORY),
+            playbook,
+            *arguments,
+            *_options(variables, check, diff),
+        )
