@@ -1,0 +1,65 @@
+"""From recipes to things: what is missing is built, in an order that keeps all cores busy."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubelab import host
+from kubelab.cache import Recipe, Store
+from kubelab.lock import held
+from kubelab.recipes import golang, kernel
+from kubelab.steps import say, step
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DISK_FOR_A_COLD_BUILD = 20 * host.GIGABYTE
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds into a store."""
+
+    store: Store
+
+    def missing(self, wanted: Recipe) -> Iterator[Recipe]:
+        """What has to be built for a recipe, in order. What a finished thing was made of is not asked for."""
+        if self.store.find(wanted) is None:
+            for recipe in wanted.needs:
+                yield from self.missing(recipe)
+            yield wanted
+
+    def path(self, recipe: Recipe) -> Path:
+        """Where a built recipe is."""
+        found = self.store.find(recipe)
+        if found is None:
+            raise KeyError(recipe.entry)
+        return found
+
+    def build(self, *wanted: Recipe) -> None:
+        """Build what is missing, each thing once."""
+        if not any(True for recipe in wanted for _ in self.missing(recipe)):
+            return
+        self.store.root.mkdir(parents=True, exist_ok=True)
+        with held(self.store.lock, "the cache of built things"):
+            self.store.sweep()
+            missing = list(dict.fromkeys(one.entry for recipe in wanted for one in self.missing(recipe)))
+            by_entry = {one.entry: one for recipe in wanted for one in self.missing(recipe)}
+            host.require_disk(self.store.root, DISK_FOR_A_COLD_BUILD if len(missing) > 2 else host.GIGABYTE * 6)
+            host.install(host.PACKAGES_TO_BUILD, self.store.root / "logs")
+            for number, entry in enumerate(missing, 1):
+                with step(f"build {number}/{len(missing)}: {by_entry[entry].name}"):
+                    self.store.make(by_entry[entry], self.path)
+            host.give_to_caller(self.store.root)
+        say(f"built things are in {self.store.root}")
+
+
+def programs(version: str) -> tuple[Recipe, ...]:
+    """Everything compiled from Go."""
+    return (golang.kubernetes(version), golang.containerd(), golang.etcd(), golang.coredns())
+
+
+def everything(version: str) -> tuple[Recipe, ...]:
+    return (kernel.recipe(), *programs(version))

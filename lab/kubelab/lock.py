@@ -1,0 +1,37 @@
+"""Locks that die with their holder and say who that is."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import typing as t
+from contextlib import contextmanager
+
+from kubelab.steps import say
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def held(path: Path, purpose: str) -> Iterator[None]:
+    """Hold the lock at `path`; wait for another holder and name it.
+
+    The kernel drops a flock with its process, so an interrupted command never leaves one behind. The file stays: removing
+    it would let two commands lock two different files of the same name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            say(f"waiting for {purpose}: held by {stream.read().strip() or 'another command'}")
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.seek(0)
+        stream.truncate()
+        stream.write(f"process {os.getpid()}: {' '.join(sys.argv)}\n")
+        stream.flush()
+        yield

@@ -1,0 +1,1 @@
+"""What the lab builds, one file per kind of thing."""

@@ -1,0 +1,93 @@
+"""Programs compiled from Go modules, each pinned by a committed go.mod and go.sum."""
+
+from __future__ import annotations
+
+import shutil
+import typing as t
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kubelab import golang
+from kubelab.cache import Recipe
+from kubelab.recipes import data
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kubelab.cache import Bench
+
+VERSION_PACKAGE = "k8s.io/component-base/version"
+AGNHOST = "k8s.io/kubernetes/test/images/agnhost"
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to compile in one module folder of ours: `target` as `go build` takes it, variables set by the linker,
+    programs to rename, and files to take along from a module (name of the result -> module and path in it)."""
+
+    name: str
+    target: str = "tool"
+    variables: Mapping[str, str] = field(default_factory=dict)
+    rename: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def recipe(self) -> Recipe:
+        """`bin/` with the programs."""
+        return Recipe(
+            name=f"go-{self.name}",
+            build=self.build,
+            inputs={
+                **data.declarations(f"go/{self.name}"),
+                "target": self.target,
+                "variables": str(sorted(self.variables.items())),
+                "rename": str(sorted(self.rename.items())),
+                "files": str(sorted(self.files.items())),
+            },
+            advice="When modules could not be fetched, check GOPROXY (`go env GOPROXY`) and the network, then run it again.",
+        )
+
+    def build(self, bench: Bench) -> None:
+        """Compile into `bin/`."""
+        go = golang.toolchain(bench.downloads, bench.log)
+        environment = golang.environment(bench.downloads)
+        source = bench.work / "source"
+        shutil.copytree(data.ROOT / "go" / self.name, source)
+        flags = " ".join(["-s -w", *(f"-X {name}={value}" for name, value in sorted(self.variables.items()))])
+        binaries = bench.out / "bin"
+        binaries.mkdir()
+        bench.run([go, "build", "-ldflags", flags, "-o", f"{binaries}/", self.target], cwd=source, env=environment)
+        for old, new in self.rename.items():
+            (binaries / old).rename(binaries / new)
+        for name, (module, path) in self.files.items():
+            shutil.copy(Path(environment["GOMODCACHE"]) / module / path, bench.out / name)
+
+
+def kubernetes(version: str) -> Recipe:
+    """Every Kubernetes program of a release, and its test workload agnhost."""
+    major, minor, _ = version.split(".")
+    return Program(
+        name=f"kubernetes-{version}",
+        variables={
+            f"{VERSION_PACKAGE}.gitVersion": f"v{version}",
+            f"{VERSION_PACKAGE}.gitMajor": major,
+            f"{VERSION_PACKAGE}.gitMinor": minor,
+            f"{VERSION_PACKAGE}.gitTreeState": "clean",
+        },
+        files={"agnhost.version": (f"k8s.io/kubernetes@v{version}", "test/images/agnhost/VERSION")},
+    ).recipe()
+
+
+def containerd() -> Recipe:
+    """The container runtime; Debian's own is a major release behind."""
+    version = "v2.4.2"
+    return Program("containerd", variables={"github.com/containerd/containerd/v2/version.Version": version}).recipe()
+
+
+def etcd() -> Recipe:
+    """The cluster's store. One release serves every Kubernetes on offer."""
+    return Program("etcd", rename={"server": "etcd"}).recipe()
+
+
+def coredns() -> Recipe:
+    """Cluster DNS with the plugins of kubeadm's Corefile."""
+    return Program("coredns", target=".").recipe()
