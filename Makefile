@@ -1,0 +1,44 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+.DEFAULT_GOAL := help
+.PHONY: help setup pins lab demo test lint sanity unit node e2e clean
+
+STAGES := .venv/bin/python -m tools.stages
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+setup: ## .venv with pinned tools, and the link that makes the checkout a collection (quick when done)
+	@tools/setup
+
+pins: ## write requirements-dev.txt anew from requirements-dev.in
+	@tools/setup --pins
+
+lab: setup ## build what the lab's nodes are made of
+	lab/lab build
+
+demo: setup ## a three-node cluster, switched to IPVS before your eyes
+	tools/demo
+
+test: setup ## every stage below; the last line counts
+	@$(STAGES)
+
+lint: setup ## style, types, licences, documentation, interfaces
+	@$(STAGES) lint
+
+sanity: setup ## ansible-test sanity on what would be published
+	@$(STAGES) sanity
+
+unit: setup ## tests of parsers, planners, tools
+	@$(STAGES) unit
+
+node: setup ## tests of the modules on a real node
+	@$(STAGES) node
+
+e2e: setup ## tests of roles and playbooks on a real cluster
+	@$(STAGES) e2e
+
+clean: ## remove what set-up and the gates made in this checkout (not the lab's cache)
+	rm -rf .venv .cache .ansible collections
