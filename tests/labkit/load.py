@@ -1,0 +1,54 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Requests through a Service while something else happens: see load_client.py."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import typing as t
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.labkit import ROOT, Node
+from tests.labkit.cluster import Cluster
+
+_CLIENT = Path(__file__).with_name("load_client.py")
+
+
+@dataclass
+class Figures:
+    """Filled in when the load ends."""
+
+    values: dict[str, t.Any] = field(default_factory=dict)
+
+
+def _pod_process(cluster: Cluster, node: Node) -> str:
+    pod = next(p for p in cluster.get("pods", "-l", "app=client")["items"] if p["spec"]["nodeName"] == node.name)
+    container = pod["status"]["containerStatuses"][0]["containerID"].rsplit("/", 1)[1]
+    return node.run(f"ctr -n k8s.io tasks ls | awk '$1 == \"{container}\" {{print $2}}'").strip()
+
+
+@contextmanager
+def load(cluster: Cluster, node: Node, target: str, rate: float) -> t.Iterator[Figures]:
+    """Send requests a second to host:port from the client pod's network on that node, as long as the block lasts."""
+    process = _pod_process(cluster, node)
+    node.run("cat > /tmp/load_client.py && rm -f /tmp/load_client.stop", stdin=_CLIENT.read_text(encoding="utf-8"))
+    command = f"nsenter -t {process} -n python3 /tmp/load_client.py {shlex.quote(target)} {rate} /tmp/load_client.stop"
+    client = subprocess.Popen(
+        [str(ROOT / "lab" / "lab"), "ssh", "--name", node.lab, node.name, command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    figures = Figures()
+    try:
+        yield figures
+    finally:
+        node.run("touch /tmp/load_client.stop")
+        out, _ = client.communicate(timeout=120)
+        figures.values.update(json.loads(out))
