@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 from dataclasses import dataclass
 
@@ -66,6 +67,17 @@ def run_converging(
     """Converge and build the module's result. C(extra) adds the module's own return values."""
     plan = converge(steps, module.check_mode)
     return {**result_of(plan, render), **extra(plan)}
+
+
+def require_root() -> None:
+    """Refuse to start work that would fail half-way without root's rights.
+
+    :raises KubeProxyError: when the effective user is not root
+    """
+    if os.geteuid() != 0:
+        raise KubeProxyError(
+            "This module needs root on the node", seen=f"it runs as uid {os.geteuid()}", remedy="Set become: true."
+        )
 
 
 def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any]]) -> None:
