@@ -1,0 +1,266 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The main job: a three-node cluster made in iptables mode, moved to IPVS as the README says, proven to be there."""
+
+from __future__ import annotations
+
+import json
+import re
+import typing as t
+
+import pytest
+
+from tests.labkit import Lab, Run
+from tests.labkit.cluster import Cluster, wait_for
+from tests.labkit.load import load
+from tests.labkit.state import state_of
+from tests.labkit.tutorial import KUBE_SVC, Tutorial
+
+LAB = Lab("kubelab-e2e", ("--workers", "2"))
+NAMES = ("cp1", "w1", "w2")
+CREATE = "playbooks/create_cluster.yml"
+CHECK = "playbooks/check.yml"
+SWITCH = "switch-to-ipvs.yml"
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab) -> Cluster:
+    return Cluster(lab, NAMES)
+
+
+@pytest.fixture(scope="module")
+def tutorial(cluster: Cluster) -> Tutorial:
+    return Tutorial(cluster, print)
+
+
+def succeeded(run: Run) -> Run:
+    assert run.rc == 0, run.output
+    return run
+
+
+def measured(run: Run) -> dict[str, t.Any]:
+    return {"seconds": round(run.seconds), "tasks": run.tasks, "changed": len(run.changed)}
+
+
+def states(cluster: Cluster) -> list[str]:
+    """What check mode may not change: every node, and what the API holds of kube-proxy."""
+    config_map = cluster.get("configmap", "-n", "kube-system", "kube-proxy")
+    pods = sorted(p["metadata"]["uid"] for p in cluster.kube_proxy_pods())
+    return [state_of(node) for node in cluster.nodes] + [json.dumps(config_map), json.dumps(pods)]
+
+
+def test_a_cluster_is_made_of_bare_nodes(lab: Lab, cluster: Cluster, figures: dict[str, t.Any]) -> None:
+    figures["create_cluster, first run"] = measured(succeeded(lab.playbook(CREATE)))
+    nodes = cluster.get("nodes")["items"]
+    assert sorted(n["metadata"]["name"] for n in nodes) == sorted(NAMES)
+    for node in nodes:
+        ready = {c["type"]: c["status"] for c in node["status"]["conditions"]}
+        assert ready["Ready"] == "True"
+
+
+def test_the_second_card_is_the_node(cluster: Cluster) -> None:
+    for node in cluster.get("nodes")["items"]:
+        internal = [a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"]
+        assert [a.startswith("10.34.0.") for a in internal] == [True], internal
+    arguments = cluster.control_plane.run("cat /etc/kubernetes/manifests/kube-apiserver.yaml")
+    assert "--advertise-address=10.34.0." in arguments
+
+
+def test_making_it_again_changes_nothing(lab: Lab, figures: dict[str, t.Any]) -> None:
+    run = succeeded(lab.playbook(CREATE))
+    figures["create_cluster, second run"] = measured(run)
+    assert run.changed == []
+
+
+def test_check_passes_in_iptables_mode(lab: Lab, cluster: Cluster) -> None:
+    cluster.wait_for_mode("iptables")
+    assert succeeded(lab.playbook(CHECK)).changed == []
+
+
+def test_the_tutorial_starts_with_an_empty_mode(tutorial: Tutorial) -> None:
+    tutorial.start()
+
+
+def test_tutorial_1_chains(tutorial: Tutorial) -> None:
+    tutorial.point_1_iptables_chains()
+
+
+def test_tutorial_1_masquerade(tutorial: Tutorial) -> None:
+    tutorial.point_1_masquerade()
+
+
+def test_a_service_without_endpoints_leaves_reject_rules(cluster: Cluster) -> None:
+    for node in cluster.nodes:
+        node.wait("the REJECT rule of lateservice", "iptables-save -t filter | grep 'lateservice.*has no endpoints'")
+
+
+def test_check_mode_before_changes_nothing(lab: Lab, cluster: Cluster) -> None:
+    before = states(cluster)
+    run = succeeded(lab.playbook(SWITCH, check=True, diff=True))
+    assert run.changed, "check mode predicts nothing"
+    assert re.search(r"^\+\s*mode: \"?ipvs", run.output, re.MULTILINE), run.output
+    assert states(cluster) == before
+
+
+def test_a_node_outside_the_play_stops_it(lab: Lab, cluster: Cluster) -> None:
+    before = states(cluster)
+    run = lab.playbook(SWITCH, arguments=["--limit", "cp1,w1"])
+    assert run.rc != 0
+    assert any("w2" in f and "not in this play" in f and "switch_absent_nodes" in f for f in run.failures), run.output
+    assert states(cluster) == before
+
+
+def test_a_foreign_virtual_server_stops_it(lab: Lab, cluster: Cluster) -> None:
+    node = cluster.nodes[1]
+    node.run("ipvsadm -A -t 203.0.113.9:6443 -s rr && ipvsadm -a -t 203.0.113.9:6443 -r 203.0.113.10:6443 -m")
+    try:
+        run = lab.playbook(SWITCH)
+        assert run.rc != 0
+        assert any("203.0.113.9" in f and "excludeCIDRs" in f for f in run.failures), run.output
+        assert "203.0.113.9:6443" in node.run("ipvsadm -Sn")
+        assert 'mode: ""' in cluster.get("configmap", "-n", "kube-system", "kube-proxy")["data"]["config.conf"]
+    finally:
+        node.run("ipvsadm -D -t 203.0.113.9:6443")
+
+
+def test_a_module_that_cannot_load_stops_it(lab: Lab, cluster: Cluster) -> None:
+    run = lab.playbook(SWITCH, switch_settings={"ipvs": {"scheduler": "wrr"}}, switch_mode="userspace")
+    assert run.rc != 0
+    assert any("userspace" in f and "ipvs" in f for f in run.failures), run.output
+    node = cluster.nodes[1]
+    node.run("echo 'install ip_vs_sh /bin/true' > /etc/modprobe.d/forbidden.conf; modprobe -r ip_vs_sh")
+    try:
+        run = lab.playbook(SWITCH)
+        assert run.rc != 0
+        assert any("ip_vs_sh" in f and "/etc/modprobe.d/forbidden.conf" in f for f in run.failures), run.output
+        assert 'mode: ""' in cluster.get("configmap", "-n", "kube-system", "kube-proxy")["data"]["config.conf"]
+    finally:
+        node.run("rm /etc/modprobe.d/forbidden.conf")
+
+
+def test_the_switch(lab: Lab, cluster: Cluster, tutorial: Tutorial, figures: dict[str, t.Any]) -> None:
+    with load(cluster, cluster.nodes[1], f"{tutorial.address()}:80", rate=50) as requests:
+        run = succeeded(lab.playbook(SWITCH, diff=True))
+    figures["switch-to-ipvs.yml, first run"] = measured(run)
+    figures["requests during the switch"] = requests.values
+    tutorial.point_4_switched(run)
+    assert requests.values["sent"] > 500, requests.values
+
+
+def test_tutorial_3_modules(tutorial: Tutorial) -> None:
+    tutorial.point_3_modules()
+
+
+def test_tutorial_5_ipvs(tutorial: Tutorial) -> None:
+    tutorial.point_5_ipvs()
+
+
+def test_nothing_of_iptables_mode_is_left(cluster: Cluster) -> None:
+    """Facts 4.6 and issue 102314 of Kubernetes: looked at with the node's own tools, both families."""
+    gone = ("KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-CANARY", "kubernetes load balancer firewall")
+    for node in cluster.nodes:
+        for tool in ("iptables-save", "ip6tables-save"):
+            rules = node.run(tool)
+            assert KUBE_SVC.search(rules) is None
+            assert [name for name in gone if name in rules] == []
+            assert ":KUBE-SERVICES" not in node.run(f"{tool} -t filter")
+            assert ":KUBE-POSTROUTING" in rules
+        assert ":KUBE-FIREWALL" in node.run("iptables-save")
+
+
+def test_a_service_that_gets_endpoints_late_answers(cluster: Cluster, tutorial: Tutorial) -> None:
+    pod = cluster.get("pods", "-l", "app=http")["items"][0]["metadata"]["name"]
+    cluster.kubectl("label", "pod", pod, "late=yes")
+    cluster.kubectl("patch", "service", "lateservice", "-p", '{"spec": {"selector": {"app": "http", "late": "yes"}}}')
+    wait_for("endpoints of lateservice", lambda: cluster.endpoints("lateservice"))
+    for node in cluster.nodes:
+        node.wait("lateservice to answer", f"curl -s -f -m 5 http://{tutorial.address('lateservice')}/hostname")
+
+
+def test_tutorial_6_node_port(tutorial: Tutorial) -> None:
+    tutorial.point_6_node_port()
+
+
+def test_a_load_balancer_address_is_served(cluster: Cluster) -> None:
+    cluster.kubectl("patch", "service", "httpservice", "-p", '{"spec": {"type": "LoadBalancer"}}')
+    status = '{"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.80"}]}}}'
+    cluster.kubectl("patch", "service", "httpservice", "--subresource=status", "--type=merge", "-p", status)
+    for node in cluster.nodes:
+        node.wait("its virtual server", "ipvsadm -Ln | grep '203.0.113.80:80 rr'")
+        node.wait("its address", "ip -br address show kube-ipvs0 | grep 203.0.113.80/32")
+        node.wait("an answer", "curl -s -f -m 5 http://203.0.113.80/hostname")
+
+
+def test_every_pod_reaches_the_service_in_every_way(cluster: Cluster, tutorial: Tutorial) -> None:
+    port = cluster.service("httpservice")["spec"]["ports"][0]["nodePort"]
+    for node in cluster.nodes:
+        own = node.run("ip -4 -j address show vec1 | jq -r '.[0].addr_info[0].local'").strip()
+        for host in ("httpservice", "httpservice.default.svc.cluster.local", tutorial.address(), f"{own}:{port}"):
+            name = cluster.from_pod(node, f"curl -s -m 20 http://{host}/hostname")
+            assert name.startswith("http-"), f"a pod on {node.name} got {name!r} from {host}"
+
+
+def test_flushing_nat_does_not_break_it(tutorial: Tutorial) -> None:
+    tutorial.point_5_flush()
+
+
+def test_check_passes(lab: Lab, figures: dict[str, t.Any]) -> None:
+    run = succeeded(lab.playbook(CHECK))
+    figures["check.yml"] = measured(run)
+    assert run.changed == []
+
+
+def test_switching_again_changes_nothing(lab: Lab, cluster: Cluster, figures: dict[str, t.Any]) -> None:
+    before = states(cluster)
+    run = succeeded(lab.playbook(SWITCH))
+    figures["switch-to-ipvs.yml, second run"] = measured(run)
+    assert run.changed == []
+    assert states(cluster) == before
+
+
+def test_check_mode_after_changes_nothing(lab: Lab, cluster: Cluster) -> None:
+    before = states(cluster)
+    for playbook in (SWITCH, CHECK, CREATE):
+        run = lab.playbook(playbook, check=True, diff=True, cluster_proxy_mode="ipvs")
+        assert run.rc == 0, run.output
+        assert run.changed == []
+    assert states(cluster) == before
+
+
+def test_the_role_cluster_never_switches(lab: Lab, cluster: Cluster) -> None:
+    run = lab.playbook(CREATE)
+    assert run.rc != 0
+    assert any("does not switch a running cluster" in f for f in run.failures), run.output
+    cluster.wait_for_mode("ipvs")
+
+
+@pytest.mark.parametrize(
+    ("damage", "point"),
+    [
+        ("ipvsadm -D -t {address}:80", "virtual servers equal Services"),
+        ("ip address del {address}/32 dev kube-ipvs0", "every Service address on kube-ipvs0"),
+        ("ipvsadm -A -t {address}:81 -s rr", "no virtual server without a Service"),
+        ("iptables -t nat -N KUBE-SVC-AAAAAAAAAAAAAAAA", "nothing left of another mode"),
+    ],
+)
+def test_check_says_what_is_wrong(lab: Lab, cluster: Cluster, tutorial: Tutorial, damage: str, point: str) -> None:
+    """kube-proxy repairs some of it at its next sync: it is held still, so that what is seen is the damage."""
+    node = cluster.nodes[2]
+    node.run(_STOP_KUBE_PROXY_ANSWERING_STILL)
+    try:
+        node.run(damage.format(address=tutorial.address()))
+        run = lab.playbook(CHECK, arguments=["--limit", "w2"])
+    finally:
+        node.run(_LET_KUBE_PROXY_GO_ON)
+    assert run.rc != 0, run.output
+    assert any(point in f and "FAILED" in f for f in run.failures), run.output
+
+
+def test_a_changed_configmap_is_carried_to_the_nodes(lab: Lab, cluster: Cluster, figures: dict[str, t.Any]) -> None:
+    """The mode stays; a setting changes. kube-proxy reads it only when it is restarted, so the run has to see that."""
+    run = succeeded(lab.playbook(SWITCH, switch_settings={"ipvs": {"scheduler": "wrr"}}))
+    assert any("restarted" in name for name in run.changed), run.changed
+    for node in cluster.nodes:
+        assert " wrr" in node.run("ipvsadm -Ln")
