@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Debian packages of the node's release, from wherever this host takes its own."""
 
 from __future__ import annotations
@@ -31,9 +35,7 @@ class Mirror:
 
     def sources(self) -> str:
         """A deb822 sources file for the node's release."""
-        return (
-            f"Types: deb\nURIs: {self.uri}\nSuites: {SUITE} {BACKPORTS}\nComponents: main\nSigned-By: {self.signed_by}\n"
-        )
+        return f"Types: deb\nURIs: {self.uri}\nSuites: {SUITE} {BACKPORTS}\nComponents: main\nSigned-By: {self.signed_by}\n"
 
 
 def host_mirror(etc: Path = Path("/etc/apt")) -> Mirror:

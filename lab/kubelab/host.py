@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What the lab asks of the machine it runs on, and the few things it does to it."""
 
 from __future__ import annotations
@@ -37,7 +41,9 @@ def require_root(argv: Sequence[str]) -> None:
     if os.geteuid() == 0:
         return
     if shutil.which("sudo") is None:
-        raise LabError("the lab needs root (namespaces, taps, disk images) and there is no sudo here", "Run it as root.")
+        raise LabError(
+            "the lab needs root (namespaces, taps, disk images) and there is no sudo here", "Run it as root."
+        )
     kept = [f"{name}={os.environ[name]}" for name in KEPT_VARIABLES if name in os.environ]
     os.execvp("sudo", ["sudo", "env", *kept, sys.executable, *argv])
 

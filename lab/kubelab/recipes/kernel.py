@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The node's kernel: Debian's sources built as User-Mode Linux, with modules that `modprobe` finds as on a distribution."""
 
 from __future__ import annotations
@@ -30,13 +34,15 @@ def options(text: str) -> dict[str, str]:
 def ineffective(wanted: dict[str, str], got: dict[str, str]) -> list[str]:
     """Wanted options that the kernel's own rules overruled, as sentences."""
     return [
-        f"{name} is {got.get(name, 'n')}, wanted {value}" for name, value in wanted.items() if got.get(name, "n") != value
+        f"{name} is {got.get(name, 'n')}, wanted {value}"
+        for name, value in wanted.items()
+        if got.get(name, "n") != value
     ]
 
 
 def recipe() -> Recipe:
     """The kernel for nodes: `linux`, and `modules/` to be unpacked at the root of a node."""
-    declared = {name: value for name, value in sorted(options(data.text(CONFIG)).items())}
+    declared = dict(sorted(options(data.text(CONFIG)).items()))
     return Recipe(
         name=f"kernel-{RELEASE}",
         build=build,
@@ -51,7 +57,9 @@ def build(bench: Bench) -> None:
     make = ["make", "ARCH=um", "SUBARCH=x86_64", f"-j{os.cpu_count() or 1}"]
     configure(bench, source, make)
     bench.run([*make, "linux", "modules"], cwd=source)
-    bench.run([*make, f"INSTALL_MOD_PATH={bench.out}/modules/usr", "INSTALL_MOD_STRIP=1", "modules_install"], cwd=source)
+    bench.run(
+        [*make, f"INSTALL_MOD_PATH={bench.out}/modules/usr", "INSTALL_MOD_STRIP=1", "modules_install"], cwd=source
+    )
     bench.run(["strip", "--strip-debug", "-o", bench.out / "linux", source / "linux"])
     for link in (bench.out / "modules/usr/lib/modules").glob("*/build"):
         link.unlink()
