@@ -248,12 +248,12 @@ def test_the_role_cluster_never_switches(lab: Lab, cluster: Cluster) -> None:
 def test_check_says_what_is_wrong(lab: Lab, cluster: Cluster, tutorial: Tutorial, damage: str, point: str) -> None:
     """kube-proxy repairs some of it at its next sync: it is held still, so that what is seen is the damage."""
     node = cluster.nodes[2]
-    node.run(_STOP_KUBE_PROXY_ANSWERING_STILL)
+    node.run("kill -STOP $(pgrep -x kube-proxy)")
     try:
         node.run(damage.format(address=tutorial.address()))
-        run = lab.playbook(CHECK, arguments=["--limit", "w2"])
+        run = lab.playbook(CHECK, arguments=["--limit", "cp1,w2"])
     finally:
-        node.run(_LET_KUBE_PROXY_GO_ON)
+        node.run("kill -CONT $(pgrep -x kube-proxy); iptables -t nat -X KUBE-SVC-AAAAAAAAAAAAAAAA 2>/dev/null; true")
     assert run.rc != 0, run.output
     assert any(point in f and "FAILED" in f for f in run.failures), run.output
 
@@ -264,3 +264,91 @@ def test_a_changed_configmap_is_carried_to_the_nodes(lab: Lab, cluster: Cluster,
     assert any("restarted" in name for name in run.changed), run.changed
     for node in cluster.nodes:
         assert " wrr" in node.run("ipvsadm -Ln")
+
+
+def configured(cluster: Cluster) -> str:
+    text: str = cluster.get("configmap", "-n", "kube-system", "kube-proxy")["data"]["config.conf"]
+    return text
+
+
+def write_config(cluster: Cluster, text: str) -> None:
+    config_map = cluster.get("configmap", "-n", "kube-system", "kube-proxy")
+    config_map["data"]["config.conf"] = text
+    cluster.kubectl("replace", "-f", "-", stdin=json.dumps(config_map))
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"switch_kubeconfig": "/nonexistent/admin.conf"}, ["/nonexistent/admin.conf", "kubeconfig"]),
+        ({"switch_settings": {"ipvs": {"scheduler": "roundrobin"}}}, ["roundrobin", "scheduler"]),
+        ({"switch_settings": {"ipvs": {"sheduler": "rr"}}}, ["sheduler"]),
+        ({"switch_strategy": "hasty"}, ["switch_strategy", "fast"]),
+    ],
+)
+def test_wrong_input_is_refused(
+    lab: Lab, cluster: Cluster, variables: dict[str, t.Any], words: list[str]
+) -> None:
+    before = configured(cluster)
+    run = lab.playbook(SWITCH, **variables)
+    assert run.rc != 0
+    assert any(all(word in f for word in words) for f in run.failures), run.output
+    assert configured(cluster) == before
+
+
+def test_an_unreachable_api_is_named(lab: Lab, cluster: Cluster) -> None:
+    cluster.control_plane.run("sed 's/:6443/:6444/' /etc/kubernetes/admin.conf > /root/closed.conf")
+    run = lab.playbook(SWITCH, switch_kubeconfig="/root/closed.conf")
+    assert run.rc != 0
+    assert any(":6444" in f and "refused" in f for f in run.failures), run.output
+
+
+def test_an_invalid_configmap_is_named_and_kept(lab: Lab, cluster: Cluster) -> None:
+    good = configured(cluster)
+    broken = good + "\n  mode: [unclosed\n"
+    write_config(cluster, broken)
+    try:
+        run = lab.playbook(SWITCH)
+        assert run.rc != 0
+        assert any("config.conf" in f and "YAML" in f for f in run.failures), run.output
+        assert configured(cluster) == broken
+    finally:
+        write_config(cluster, good)
+
+
+def test_a_missing_configmap_is_named(lab: Lab, cluster: Cluster) -> None:
+    config_map = cluster.get("configmap", "-n", "kube-system", "kube-proxy")
+    for key in ("resourceVersion", "uid", "creationTimestamp", "managedFields"):
+        config_map["metadata"].pop(key, None)
+    cluster.kubectl("delete", "configmap", "-n", "kube-system", "kube-proxy")
+    try:
+        run = lab.playbook(SWITCH)
+        assert run.rc != 0
+        assert any("kube-system/kube-proxy" in f for f in run.failures), run.output
+    finally:
+        cluster.kubectl("create", "-f", "-", stdin=json.dumps(config_map))
+
+
+def test_a_kube_proxy_that_never_gets_ready_stops_the_run(lab: Lab, cluster: Cluster) -> None:
+    """The image of the DaemonSet is one that no node has; OnDelete keeps the other nodes' pods out of it."""
+    daemon_set = cluster.get("daemonset", "-n", "kube-system", "kube-proxy")
+    image = daemon_set["spec"]["template"]["spec"]["containers"][0]["image"]
+    pods = {p["spec"]["nodeName"]: p["metadata"]["uid"] for p in cluster.kube_proxy_pods()}
+    cluster.kubectl("patch", "daemonset", "-n", "kube-system", "kube-proxy", "-p", _strategy("OnDelete", image + "-broken"))
+    try:
+        run = lab.playbook(SWITCH, switch_settings={"ipvs": {"scheduler": "rr"}}, switch_wait_seconds=40)
+        assert run.rc != 0
+        assert any("not Ready" in f and "40 s" in f for f in run.failures), run.output
+        kept = {p["spec"]["nodeName"]: p["metadata"]["uid"] for p in cluster.kube_proxy_pods()}
+        assert len({name for name in pods if kept.get(name) != pods[name]}) == 1, "more than one node was touched"
+    finally:
+        cluster.kubectl("patch", "daemonset", "-n", "kube-system", "kube-proxy", "-p", _strategy("RollingUpdate", image))
+    run = succeeded(lab.playbook(SWITCH, switch_settings={"ipvs": {"scheduler": "rr"}}))
+    assert any("restarted" in name for name in run.changed), "the interrupted run was not finished by the next"
+    succeeded(lab.playbook(CHECK))
+
+
+def _strategy(kind: str, image: str) -> str:
+    update = {"type": kind, **({"rollingUpdate": None} if kind == "OnDelete" else {})}
+    containers = [{"name": "kube-proxy", "image": image}]
+    return json.dumps({"spec": {"updateStrategy": update, "template": {"spec": {"containers": containers}}}})
