@@ -30,9 +30,9 @@ def test_an_address_that_no_card_has_is_named(lab: Lab) -> None:
 
 def test_a_failed_init_can_be_repeated(lab: Lab, cluster: Cluster) -> None:
     """The API server gets an argument that it does not know: kubeadm init fails half-way. The next run starts over."""
-    broken = {"apiServer": {"extraArgs": [{"name": "no-such-argument", "value": "1"}]}, "timeouts": None}
-    timeouts = {"kubeadm_init_timeout": "20s"}
-    run = lab.playbook(CREATE, **WANTED, cluster_configuration=broken, **timeouts)
+    unknown = {"apiServer": {"extraArgs": [{"name": "no-such-argument", "value": "1"}]}}
+    impatient = {"timeouts": {"controlPlaneComponentHealthCheck": "20s"}}
+    run = lab.playbook(CREATE, **WANTED, cluster_configuration=unknown, cluster_init_configuration=impatient)
     assert run.rc != 0
     assert cluster.control_plane.run("ls /etc/kubernetes/netops-kubeadm.pending")
     run = lab.playbook(CREATE, **WANTED)
