@@ -38,7 +38,7 @@ def lab(request: pytest.FixtureRequest) -> t.Iterator[Lab]:
     described: Lab = request.module.LAB
     described.up()
     if not KEEP:
-        described.command("reset")
+        described.reset()
     yield described
     if not KEEP:
         described.down()

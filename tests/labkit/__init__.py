@@ -87,22 +87,32 @@ def _read_results(path: Path) -> tuple[TaskResult, ...]:
     return tuple(TaskResult(**json.loads(line)) for line in lines)
 
 
-def run_ansible(lab: str, command: str, *arguments: str) -> Run:
+def _stream(argv: t.Sequence[str], follow: bool, environment: dict[str, str] | None = None) -> tuple[int, str]:
+    """Run a command in the checkout; its exit status and all it printed, line by line on the screen too if C(follow)."""
+    process = subprocess.Popen(
+        argv,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines = []
+    for line in t.cast("t.IO[str]", process.stdout):
+        lines.append(line)
+        if follow:
+            print(line, end="", flush=True)
+    return process.wait(), "".join(lines)
+
+
+def run_ansible(lab: str, command: str, *arguments: str, follow: bool = False) -> Run:
     """Run one of Ansible's commands in the checkout, against the lab of that name."""
     with tempfile.TemporaryDirectory() as scratch:
         results = Path(scratch) / "results"
         started = time.monotonic()
-        done = subprocess.run(
-            [_tool(command), *arguments],
-            cwd=ROOT,
-            env=_ansible_environment(lab, results),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        return Run(done.returncode, done.stdout, _read_results(results), time.monotonic() - started)
+        rc, output = _stream([_tool(command), *arguments], follow, _ansible_environment(lab, results))
+        return Run(rc, output, _read_results(results), time.monotonic() - started)
 
 
 def _options(variables: t.Mapping[str, t.Any], check: bool, diff: bool) -> list[str]:
@@ -187,21 +197,20 @@ class Lab:
     name: str
     options: tuple[str, ...] = field(default=())
 
-    def command(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [str(ROOT / "lab" / "lab"), arguments[0], "--name", self.name, *arguments[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise AssertionError(f"lab {arguments[0]} ended with {done.returncode}:\n{done.stdout}")
-        return done.stdout
+    def command(self, *arguments: str, follow: bool = False) -> str:
+        argv = [str(ROOT / "lab" / "lab"), arguments[0], "--name", self.name, *arguments[1:]]
+        rc, output = _stream(argv, follow)
+        if rc != 0:
+            raise AssertionError(f"lab {arguments[0]} ended with {rc}:\n{output}")
+        return output
 
-    def up(self) -> None:
-        self.command("up", *self.options)
+    def up(self, follow: bool = False) -> None:
+        """Nodes as described, whatever state their cluster is in."""
+        self.command("up", *self.options, follow=follow)
+
+    def reset(self, follow: bool = False) -> None:
+        """Every node bare again."""
+        self.command("reset", follow=follow)
 
     def down(self) -> None:
         self.command("down")
@@ -210,7 +219,13 @@ class Lab:
         return Node(self.name, name)
 
     def playbook(
-        self, playbook: str, check: bool = False, diff: bool = False, arguments: t.Sequence[str] = (), **variables: t.Any
+        self,
+        playbook: str,
+        check: bool = False,
+        diff: bool = False,
+        arguments: t.Sequence[str] = (),
+        follow: bool = False,
+        **variables: t.Any,
     ) -> Run:
         """Run a playbook of the checkout as a user would; extra variables by keyword."""
         return run_ansible(
@@ -221,4 +236,5 @@ class Lab:
             playbook,
             *arguments,
             *_options(variables, check, diff),
+            follow=follow,
         )
