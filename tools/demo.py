@@ -37,8 +37,7 @@ def play(playbook: str, diff: bool = False) -> Run:
 
 def main() -> None:
     chapter("Three bare nodes")
-    LAB.up(follow=True)
-    LAB.reset(follow=True)
+    LAB.bare(follow=True)
     chapter("A kubeadm cluster, made by the roles node and cluster")
     play("playbooks/create_cluster.yml")
     tutorial = Tutorial(Cluster(LAB, ("cp1", "w1", "w2")), say)

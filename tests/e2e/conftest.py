@@ -36,9 +36,10 @@ def pytest_terminal_summary(terminalreporter: t.Any) -> None:
 def lab(request: pytest.FixtureRequest) -> t.Iterator[Lab]:
     """The lab that the test file describes in its LAB; bare when the file starts, gone when it ends."""
     described: Lab = request.module.LAB
-    described.up()
-    if not KEEP:
-        described.reset()
+    if KEEP:
+        described.up()
+    else:
+        described.bare()
     yield described
     if not KEEP:
         described.down()

@@ -208,9 +208,12 @@ class Lab:
         """Nodes as described, whatever state their cluster is in."""
         self.command("up", *self.options, follow=follow)
 
-    def reset(self, follow: bool = False) -> None:
-        """Every node bare again."""
-        self.command("reset", follow=follow)
+    def bare(self, follow: bool = False) -> None:
+        """Nodes as described, and nothing on them."""
+        self.up(follow)
+        names = json.loads(self.command("inventory"))["_meta"]["hostvars"]
+        if any(self.node(name).attempt("ls /etc/kubernetes/*.conf").rc == 0 for name in names):
+            self.command("reset", follow=follow)
 
     def down(self) -> None:
         self.command("down")

@@ -29,19 +29,22 @@ class Load:
         self.sent = 0
 
     def request(self) -> None:
-        try:
-            connection = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT_SECONDS)
-            connection.request("GET", "/hostname")
-            status = connection.getresponse().status
-            connection.close()
-        except OSError as error:
-            status = 0
-            reason = repr(error)
+        outcome = self.outcome()
         with self.lock:
-            if status == 200:
+            if outcome == "200":
                 self.answered.append(time.monotonic())
             else:
-                self.failed.append(reason if status == 0 else f"HTTP {status}")
+                self.failed.append(outcome)
+
+    def outcome(self) -> str:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request("GET", "/hostname")
+            return str(connection.getresponse().status)
+        except (OSError, http.client.HTTPException) as error:
+            return repr(error)
+        finally:
+            connection.close()
 
     def run(self, rate: float, stop_file: str) -> None:
         start = time.monotonic()
