@@ -1,0 +1,78 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What iptables-save prints, read. Pure; private to this collection."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Table
+
+_CHAIN = re.compile(r":(\S+) (\S+)(?: \[\d+:\d+\])?")
+_RULE = re.compile(r"(?:\[\d+:\d+\] )?-A (\S+) ?(.*)")
+# Printed by iptables-nft-save in place of a table that holds what only nft could have put there.
+_INCOMPATIBLE = re.compile(r"# Table `(\S+)' is incompatible, use 'nft' tool\.")
+
+
+class UnreadableTables(KubeProxyError):
+    """The output of iptables-save does not say what is in a table."""
+
+
+def parse_save(text: str) -> dict[str, Table]:
+    """The tables in an output of iptables-save, legacy or nft, with or without counters.
+
+    :raises UnreadableTables: for anything that iptables-save would not print, a cut-off output, or a table of which
+        iptables-nft-save says that it cannot show it
+    """
+    tables: dict[str, Table] = {}
+    lines = enumerate(text.split("\n"), 1)
+    for number, line in lines:
+        incompatible = _INCOMPATIBLE.match(line)
+        if incompatible:
+            raise UnreadableTables(
+                f"Table {incompatible.group(1)} cannot be read through iptables",
+                seen=line,
+                remedy=f"Something wrote rules of its own into it with nft: move them into a table of another name "
+                f"(nft list table ip {incompatible.group(1)} shows them).",
+            )
+        if not line or line.startswith("#"):
+            continue
+        if not line.startswith("*") or line[1:] in tables:
+            raise _garbage(number, line)
+        tables[line[1:]] = _parse_table(lines, line)
+    return tables
+
+
+def _parse_table(lines: t.Iterator[tuple[int, str]], header: str) -> Table:
+    chains: dict[str, list[str]] = {}
+    builtin: set[str] = set()
+    for number, line in lines:
+        if line == "COMMIT":
+            return Table({name: tuple(rules) for name, rules in chains.items()}, frozenset(builtin))
+        rule = _RULE.fullmatch(line)
+        chain = None if rule else _CHAIN.fullmatch(line)
+        if rule and rule.group(1) in chains:
+            chains[rule.group(1)].append(rule.group(2))
+        elif chain and chain.group(1) not in chains:
+            chains[chain.group(1)] = []
+            if chain.group(2) != "-":
+                builtin.add(chain.group(1))
+        elif not line.startswith("#"):
+            raise _garbage(number, line)
+    raise UnreadableTables(
+        "The output of iptables-save ends too early",
+        seen=f"{header} without COMMIT",
+        remedy="Run again; if it stays so, run iptables-save by hand.",
+    )
+
+
+def _garbage(number: int, line: str) -> UnreadableTables:
+    return UnreadableTables(
+        "The output of iptables-save was not understood",
+        seen=f"line {number} is {line[:200]!r}",
+        remedy="Run iptables-save by hand: it should print *TABLE, :CHAIN, -A and COMMIT lines only.",
+    )

@@ -1,0 +1,69 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""kube-proxy's part of the tables, for people: the diff and the return values. Pure; private to this collection."""
+
+from __future__ import annotations
+
+import typing as t
+from collections import Counter
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Plan
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import (
+    Location,
+    Table,
+    Tables,
+    Transaction,
+    target_of,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_plan import assess_removal, is_leaving_jump
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_wanted import WantedChains
+
+
+def save_text(wanted: WantedChains, tables: Tables) -> str:
+    """The chains in question, and every rule elsewhere that leads to them, as iptables-save prints them."""
+    return "".join(_table_text(wanted, location, table) for location, table in tables.items())
+
+
+def chain_report(wanted: WantedChains, plan: Plan[Tables, Transaction]) -> dict[str, t.Any]:
+    """The return values C(chains) (as found before; as made where there was none) and C(kept)."""
+    chains = [
+        description
+        for location, after in plan.after.items()
+        for description in _describe(wanted, location, plan.before[location], after)
+    ]
+    kept = [
+        {**_where(location), "name": name, "reason": reason}
+        for location, table in plan.before.items()
+        if not wanted.present
+        for name, reason in assess_removal(wanted, location, table).kept.items()
+    ]
+    return {"chains": chains, "kept": kept}
+
+
+def _describe(wanted: WantedChains, location: Location, before: Table, after: Table) -> t.Iterator[dict[str, t.Any]]:
+    for table in (before, after):
+        references = Counter(target_of(spec) for rules in table.chains.values() for spec in rules)
+        for name, rules in table.chains.items():
+            found_earlier = table is after and name in before.chains
+            if wanted.selects(location.table, name) and not found_earlier:
+                yield {**_where(location), "name": name, "rule_count": len(rules), "references": references[name]}
+
+
+def _where(location: Location) -> dict[str, t.Any]:
+    return {"family": location.family, "backend": location.backend, "table": location.table}
+
+
+def _table_text(wanted: WantedChains, location: Location, table: Table) -> str:
+    selected = {name for name in table.chains if wanted.selects(location.table, name)}
+    rules = [
+        f"-A {chain} {spec}"
+        for chain, specs in table.chains.items()
+        for spec in specs
+        if chain in selected or target_of(spec) in selected or is_leaving_jump(wanted, location, chain, spec)
+    ]
+    if not selected and not rules:
+        return ""
+    declared = [f":{name} - [0:0]" for name in table.chains if name in selected]
+    return "\n".join((f"# {location}", f"*{location.table}", *declared, *rules, "COMMIT", ""))

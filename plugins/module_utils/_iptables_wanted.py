@@ -1,0 +1,143 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a user may ask of kube-proxy's chains. Pure; private to this collection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import (
+    CHAINS,
+    ChainShape,
+    Jump,
+    fixed_chains,
+    jumps_to,
+    owner_of,
+    shape_of,
+)
+
+
+@dataclass(frozen=True)
+class WantedChains:
+    """Chains by name in one table, or those of a mode. C(running_mode) is what stays; empty when nothing was said.
+
+    :raises InvalidInput: from :func:`wanted_chains` only
+    """
+
+    present: bool
+    table: str = ""
+    names: tuple[str, ...] = ()
+    mode: str = ""
+    running_mode: str = ""
+
+    def selects(self, table: str, name: str) -> bool:
+        """Whether a chain of this name in this table is asked about."""
+        if self.present:
+            return name in self.to_create(table)
+        if not self.mode:
+            return table == self.table and name in self.names
+        shape = shape_of(table, name)
+        return shape is not None and self.mode in shape.modes and self.running_mode not in shape.modes
+
+    def removes_jump(self, jump: Jump) -> bool:
+        """Whether a jump goes, although the chain it leads to may stay."""
+        if not self.mode:
+            return jump.table == self.table and jump.chain in self.names
+        return self.mode in jump.modes and self.running_mode not in jump.modes
+
+    def to_create(self, table: str) -> tuple[str, ...]:
+        """Names of the chains that have to exist in a table."""
+        if not self.mode:
+            return self.names if table == self.table else ()
+        return tuple(name for home, name in fixed_chains(self.mode) if home == table)
+
+    def jumps(self, table: str, name: str) -> tuple[Jump, ...]:
+        """The jumps that have to exist to a chain, as today's kube-proxy makes them."""
+        shape = shape_of(table, name)
+        wanted = self.mode or self.running_mode
+        modes = shape.modes if shape else ()
+        mode = wanted if wanted in modes else "".join(modes[:1])
+        return _todays_jumps(table, name, mode)
+
+
+def wanted_chains(params: t.Mapping[str, t.Any]) -> WantedChains:
+    """Turn the options of the module into what is wanted.
+
+    :raises InvalidInput: for chains that are not kube-proxy's and for options that contradict each other
+    """
+    wanted = WantedChains(
+        present=params["state"] == "present",
+        table=params["table"] or "",
+        names=tuple(dict.fromkeys(params["name"] or ())),
+        mode=params["mode"] or "",
+        running_mode=params["running_mode"] or "",
+    )
+    if wanted.present and params["backend"] == "both":
+        raise InvalidInput(
+            "state=present cannot be had with backend=both",
+            seen="kube-proxy uses one backend, and chains in the other would be leftovers",
+            remedy="Use backend=auto, or name one.",
+        )
+    if wanted.mode:
+        _check_modes(wanted)
+    for name in wanted.names:
+        _check_name(wanted, name)
+    return wanted
+
+
+def _check_modes(wanted: WantedChains) -> None:
+    if wanted.present:
+        return
+    if not wanted.running_mode:
+        raise InvalidInput(
+            f"Removing the chains of {wanted.mode} mode needs running_mode",
+            remedy="Set running_mode to the mode kube-proxy runs in, or to none where it does not run: what that mode needs stays.",
+        )
+    if wanted.mode == wanted.running_mode:
+        raise InvalidInput(
+            f"The chains of {wanted.mode} mode cannot be removed while it is the running mode",
+            remedy="Switch kube-proxy first, or set running_mode=none when it does not run any more.",
+        )
+
+
+def _check_name(wanted: WantedChains, name: str) -> None:
+    shape = shape_of(wanted.table, name)
+    if shape is None:
+        raise InvalidInput(
+            f"{name!r} in table {wanted.table} is not a chain that this module may touch", _why(wanted, name), _WAY_OUT
+        )
+    if not wanted.present and wanted.running_mode in shape.modes:
+        raise InvalidInput(
+            f"{name} in table {wanted.table} cannot be removed",
+            seen=f"kube-proxy in {wanted.running_mode} mode, the running mode, needs it",
+            remedy="Leave it out, or leave running_mode out when you do mean it.",
+        )
+    if wanted.present and not wanted.running_mode and _ambiguous(wanted.table, name, shape):
+        raise InvalidInput(
+            f"The jumps to {name} in table {wanted.table} differ between modes",
+            seen=" and ".join(shape.modes) + " mode both use the chain",
+            remedy="Set running_mode to say whose jumps are meant.",
+        )
+
+
+_WAY_OUT = "Name a chain that kube-proxy makes in iptables or ipvs mode, in its own table."
+
+
+def _why(wanted: WantedChains, name: str) -> str:
+    homes = sorted({shape.table for shape in CHAINS if shape.matches(shape.table, name)})
+    owner = owner_of(wanted.table, name)
+    if homes:
+        return f"kube-proxy has {name} in table {' and '.join(homes)} only"
+    return f"it belongs to {owner}" if owner else "kube-proxy makes no chain of this name"
+
+
+def _ambiguous(table: str, name: str, shape: ChainShape) -> bool:
+    return len({_todays_jumps(table, name, mode) for mode in shape.modes}) > 1
+
+
+def _todays_jumps(table: str, name: str, mode: str) -> tuple[Jump, ...]:
+    return tuple(jump for jump in jumps_to(table, name) if mode in jump.modes and not jump.until)
