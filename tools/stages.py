@@ -125,7 +125,7 @@ class Job:
         self.process: subprocess.Popen[bytes] | None = None
         self.count: Count | None = None
 
-    def start(self) -> None:
+    def start(self) -> subprocess.Popen[bytes]:
         """Start it, its output in a file."""
         say(f"=== {self.job.name}: started in the background ({self.log.relative_to(ROOT)})")
         with self.log.open("wb") as log:
@@ -138,17 +138,16 @@ class Job:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        return self.process
 
     def wait(self) -> Count:
         """Wait for its end; the first time, say how it went and count it."""
         if self.count is not None:
             return Count()
-        if self.process is None:
-            self.start()
-        assert self.process is not None
+        process = self.process or self.start()
         started = time.monotonic()
         say(f"=== {self.job.name}: waiting for it")
-        status = self.process.wait()
+        status = process.wait()
         lines = self.log.read_text("utf-8", "replace").splitlines()
         say("\n".join(lines if status == 0 else lines[-TAIL:]))
         verdict = "passed" if status == 0 else f"FAILED (exit status {status})"
