@@ -81,7 +81,9 @@ class Bench:
 
     def run(self, argv: Sequence[str | Path], cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
         """Run a command of this build; its output goes to the log."""
-        self.log.run(argv, cwd=cwd or self.work, env=env)
+        # Temporary files would outlive an interruption anywhere else.
+        environment = {**(os.environ if env is None else env), "TMPDIR": str(self.work)}
+        self.log.run(argv, cwd=cwd or self.work, env=environment)
 
 
 @dataclass(frozen=True)
