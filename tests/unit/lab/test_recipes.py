@@ -72,7 +72,7 @@ def test_go_mod_without_godebug() -> None:
 @pytest.mark.parametrize("version", releases.OFFERED)
 def test_every_release_on_offer_is_pinned(version: str) -> None:
     text = data.text(f"go/kubernetes-{version}/go.mod")
-    assert re.search(rf"^(?:\t|require )k8s\.io/kubernetes v{re.escape(version)}$", text, flags=re.MULTILINE)
+    assert re.search(rf"^(?:\t|require )k8s\.io/kubernetes v{re.escape(version)}\b", text, flags=re.MULTILINE)
     assert all(f"\tk8s.io/kubernetes/{program}\n" in text for program in maintain.PROGRAMS)
     assert f"k8s.io/kubernetes v{version} h1:" in data.text(f"go/kubernetes-{version}/go.sum")
 
