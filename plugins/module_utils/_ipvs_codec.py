@@ -1,0 +1,179 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the kernel's IPVS family says and is told, as bytes and as values. Private to this collection.
+
+Pure. Sources: C(include/uapi/linux/ip_vs.h), and for who expects which byte order C(net/netfilter/ipvs/ip_vs_ctl.c):
+ports, tunnel ports, addresses and IPv4 masks are in network order, everything else is the host's, the prefix length
+of an IPv6 persistence too.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from socket import htons, ntohs
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import (
+    IPV4,
+    IPV6,
+    SETTABLE_FLAGS,
+    Operation,
+    RealServer,
+    ServerKey,
+    Verb,
+    VirtualServer,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_wire import (
+    FLAG_ACK,
+    FLAG_DUMP,
+    Buffer,
+    MalformedReply,
+    Message,
+    Record,
+    attribute,
+    attribute_header,
+    generic_attributes,
+    nested,
+    request,
+    text_of,
+)
+
+CONTROL_FAMILY = 0x10
+GET_FAMILY = 3
+GET_SERVICE = 4
+GET_DEST = 8
+SET_CONFIG = 12
+GET_CONFIG = 13
+
+_U32 = struct.Struct("=I")
+
+# IPVS_CMD_ATTR_SERVICE with AF, PROTOCOL, ADDR, PORT; and with AF, FWMARK. Every second value is an attribute header.
+_BY_ADDRESS = struct.Struct("=4sH2x 4sH2x 4s16s 4sH2x")
+_BY_MARK = struct.Struct("=4sH2x 4sI")
+# IPVS_CMD_ATTR_DEST with ADDR, PORT, ADDR_FAMILY; and what a full destination has besides.
+_REAL_KEY = struct.Struct("=4s16s 4sH2x 4sH2x")
+_REAL_SETTINGS = struct.Struct("=4sI 4sI 4sI 4sI 4sB3x 4sH2x 4sH2x")
+
+_AF, _PROTOCOL, _ADDRESS, _PORT, _MARK = (
+    attribute_header(kind, size) for kind, size in ((1, 2), (2, 2), (3, 16), (4, 2), (5, 4))
+)
+_REAL_ADDRESS, _REAL_PORT, _FORWARD, _WEIGHT, _UPPER, _LOWER, _REAL_AF, _TUNNEL_TYPE, _TUNNEL_PORT, _TUNNEL_FLAGS = (
+    attribute_header(kind, size)
+    for kind, size in ((1, 16), (2, 2), (3, 4), (4, 4), (5, 4), (6, 4), (11, 2), (13, 1), (14, 2), (15, 2))
+)
+
+_SERVICE = Record({1: "H", 2: "H", 3: "16s", 4: "H", 5: "I", 6: "s", 7: "4s", 8: "I", 9: "4s", 11: "s"})
+_DESTINATION = Record(
+    {1: "16s", 2: "H", 3: "I", 4: "I", 5: "I", 6: "I", 7: "I", 8: "I", 11: "H", 13: "B", 14: "H", 15: "H"}
+)
+
+
+def read_server(buffer: Buffer, message: Message) -> VirtualServer:
+    """A virtual server (without its destinations) from a C(IPVS_CMD_NEW_SERVICE) message."""
+    family, protocol, address, port, mark, scheduler, flags, timeout, mask, engine = _SERVICE.read(
+        buffer, *nested(buffer, message, 1)
+    )
+    if family not in (IPV4, IPV6) or len(flags) < 4 or len(mask) < 4:
+        raise MalformedReply(f"a virtual server of address family {family}")
+    key = ServerKey(family, 0, b"", 0, mark)
+    if not mark:
+        key = ServerKey(family, protocol, _address(family, address), ntohs(port), 0)
+    netmask = int.from_bytes(mask[:4], "big") if family == IPV4 else _U32.unpack_from(mask)[0]
+    settable = _U32.unpack_from(flags)[0] & SETTABLE_FLAGS
+    return VirtualServer(key, text_of(scheduler), settable, timeout, netmask, text_of(engine))
+
+
+def read_real_server(buffer: Buffer, message: Message, family: int) -> RealServer:
+    """A destination from a C(IPVS_CMD_NEW_DEST) message; C(family) is the virtual server's, for kernels before 3.18."""
+    address, port, forward, weight, upper, lower, active, inactive, own_family, kind, tunnel_port, flags = (
+        _DESTINATION.read(buffer, *nested(buffer, message, 2))
+    )
+    packed = _address(own_family or family, address)
+    connections = active + inactive
+    return RealServer(
+        packed, ntohs(port), weight, forward & 7, upper, lower, kind, ntohs(tunnel_port), flags, connections
+    )
+
+
+def _address(family: int, value: bytes) -> bytes:
+    size = 4 if family == IPV4 else 16
+    if len(value) < size:
+        raise MalformedReply(f"an address of {len(value)} bytes")
+    return value[:size]
+
+
+def read_timeouts(buffer: Buffer, message: Message) -> tuple[int, int, int]:
+    """The timeouts of TCP, of TCP after FIN, and of UDP in seconds; 0 where the kernel has no such protocol."""
+    found = {
+        kind: _U32.unpack_from(buffer, start)[0]
+        for kind, start, length in generic_attributes(buffer, message)
+        if length == 4
+    }
+    return found.get(4, 0), found.get(5, 0), found.get(6, 0)
+
+
+def read_family(buffer: Buffer, message: Message) -> int:
+    """The number of the family from the answer to L(family_request)."""
+    start, length = nested(buffer, message, 1)
+    return int.from_bytes(buffer[start : start + length], sys.byteorder)
+
+
+def family_request(sequence: int) -> bytes:
+    """Asks for the number of the IPVS family. A kernel without it loads the module ip_vs to answer."""
+    return request(CONTROL_FAMILY, GET_FAMILY, sequence, FLAG_ACK, attribute(2, b"IPVS\0"))
+
+
+def dump_request(family: int, sequence: int, key: ServerKey | None = None) -> bytes:
+    """Asks for all virtual servers, or for the destinations of one."""
+    if key is None:
+        return request(family, GET_SERVICE, sequence, FLAG_DUMP)
+    return request(family, GET_DEST, sequence, FLAG_DUMP, attribute(1, _key_body(key)))
+
+
+def timeouts_request(family: int, sequence: int, wanted: tuple[int, int, int] | None = None) -> bytes:
+    """Asks for the three timeouts of L(read_timeouts), or sets them (0 leaves one as it is)."""
+    if wanted is None:
+        return request(family, GET_CONFIG, sequence, FLAG_ACK)
+    body = b"".join(attribute(4 + nth, _U32.pack(seconds)) for nth, seconds in enumerate(wanted) if seconds)
+    return request(family, SET_CONFIG, sequence, FLAG_ACK, body)
+
+
+def operation_request(family: int, sequence: int, operation: Operation, flags: int = 0) -> bytes:
+    """The message that carries out one operation; with FLAG_ACK in C(flags) the kernel answers success as well."""
+    server, real = operation.server, operation.real
+    body = _key_body(server.key)
+    if operation.verb in (Verb.ADD_SERVER, Verb.EDIT_SERVER):
+        body += _server_settings(server)
+    body = attribute(1, body)
+    if real is not None:
+        body += attribute(2, _real_body(real, whole=operation.verb != Verb.REMOVE_REAL))
+    return request(family, int(operation.verb), sequence, flags, body)
+
+
+def _key_body(key: ServerKey) -> bytes:
+    if key.fwmark:
+        return _BY_MARK.pack(_AF, key.family, _MARK, key.fwmark)
+    return _BY_ADDRESS.pack(_AF, key.family, _PROTOCOL, key.protocol, _ADDRESS, key.address, _PORT, htons(key.port))
+
+
+def _server_settings(server: VirtualServer) -> bytes:
+    mask = server.netmask.to_bytes(4, "big") if server.key.family == IPV4 else _U32.pack(server.netmask)
+    body = attribute(6, server.scheduler.encode() + b"\0")
+    # The mask of the flags leaves those alone that the kernel sets for itself.
+    body += attribute(7, _U32.pack(server.flags) + _U32.pack(SETTABLE_FLAGS))
+    body += attribute(8, _U32.pack(server.timeout)) + attribute(9, mask)
+    # Without a name of an engine the kernel takes the present one away.
+    return body + attribute(11, server.engine.encode() + b"\0") if server.engine else body
+
+
+def _real_body(real: RealServer, whole: bool) -> bytes:
+    body = _REAL_KEY.pack(_REAL_ADDRESS, real.address, _REAL_PORT, htons(real.port), _REAL_AF, real.family)
+    if not whole:
+        return body
+    return body + _REAL_SETTINGS.pack(
+        _FORWARD, real.forward_method, _WEIGHT, real.weight,
+        _UPPER, real.upper_threshold, _LOWER, real.lower_threshold,
+        _TUNNEL_TYPE, real.tunnel_type, _TUNNEL_PORT, htons(real.tunnel_port), _TUNNEL_FLAGS, real.tunnel_flags,
+    )  # fmt: skip

@@ -1,0 +1,230 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Talking to the kernel's IPVS over a netlink socket. Private to this collection.
+
+Opening a connection looks the family up, and that loads the module ip_vs where it is missing: whoever only reads goes
+through C(_ipvs_read), which looks first.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import typing as t
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _ipvs_codec as codec
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import (
+    Operation,
+    RealServer,
+    ServerKey,
+    VirtualServer,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_wire import (
+    FLAG_ACK,
+    FLAG_DUMP_INTERRUPTED,
+    TYPE_DONE,
+    TYPE_ERROR,
+    Buffer,
+    MalformedReply,
+    Message,
+    error_of,
+    messages,
+    status_of,
+)
+
+#: The kernel works a whole send off before it returns; this many keep its answers well inside the smallest receive buffer.
+BATCH = 128
+READ_ATTEMPTS = 5
+_RECEIVE_BUFFER = 4 << 20
+#: The kernel makes no answer larger than 32 KiB (C(netlink_dump) in C(net/netlink/af_netlink.c)).
+_LARGEST_ANSWER = 64 << 10
+_ANSWER_SECONDS = 60
+_NETLINK_GENERIC = 16
+_SOL_NETLINK = 270
+_NETLINK_CAP_ACK = 10
+_NETLINK_EXT_ACK = 11
+_SO_RCVBUFFORCE = 33
+
+Take = t.Callable[[Buffer, Message], None]
+
+NEEDS_ROOT = "This needs root (the capability CAP_NET_ADMIN): set become: true."
+NO_IPVS = "Load the module ip_vs first: netops.kube_proxy.ipvs_module_loaded names the package that has it."
+
+
+class Socket(t.Protocol):
+    """What is used of a netlink socket."""
+
+    def send(self, data: bytes, /) -> int: ...
+
+    def recv_into(self, buffer: bytearray, nbytes: int, flags: int, /) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class Failure(t.NamedTuple):
+    """An operation that the kernel refused: its C(errno), and its own words where it has any."""
+
+    operation: Operation
+    code: int
+    words: str
+
+
+class Refused(Exception):
+    """The kernel's answer to a question was an error."""
+
+    def __init__(self, code: int, words: str = "") -> None:
+        self.code = code
+        self.words = words or os.strerror(code)
+        super().__init__(self.words)
+
+
+def open_socket() -> Socket:
+    """A generic netlink socket with short answers, a time limit, and a receive buffer that holds thousands of answers."""
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_GENERIC)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+    try:
+        sock.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+        sock.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
+    except OSError:
+        pass  # a kernel before 4.12: longer answers, fewer words
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
+    sock.bind((0, 0))
+    return sock
+
+
+class Ipvs:
+    """A connection to the kernel's IPVS. Its methods raise L(KubeProxyError) only."""
+
+    def __init__(self, connect: t.Callable[[], Socket] = open_socket) -> None:
+        self._sequence = 0
+        self._buffer = bytearray(_LARGEST_ANSWER)
+        self._family = 0
+        self._interrupted = False
+        try:
+            self._socket = connect()
+        except OSError as error:
+            raise KubeProxyError("Cannot open a netlink socket", str(error)) from error
+        self._query("Cannot find IPVS in this kernel", codec.family_request, self._take_family)
+
+    def __enter__(self) -> Ipvs:
+        return self
+
+    def __exit__(self, *_unused: object) -> None:
+        self._socket.close()
+
+    def read(self) -> dict[ServerKey, VirtualServer]:
+        """All virtual servers with their destinations."""
+        for _attempt in range(READ_ATTEMPTS):
+            servers = self._read_once()
+            if servers is not None:
+                return servers
+        raise KubeProxyError(
+            "Cannot read the virtual servers",
+            f"they changed during each of {READ_ATTEMPTS} attempts",
+            "Something rewrites them all the time: stop it, or run again.",
+        )
+
+    def apply(self, operations: t.Sequence[Operation]) -> list[Failure]:
+        """Carry out all operations in their order and return those that the kernel refused."""
+        failures: list[Failure] = []
+        for start in range(0, len(operations), BATCH):
+            failures += self._apply_batch(operations[start : start + BATCH])
+        return failures
+
+    def timeouts(self) -> tuple[int, int, int]:
+        """The timeouts of TCP, TCP after FIN, and UDP in seconds."""
+        found: list[tuple[int, int, int]] = []
+        self._query(
+            "Cannot read the timeouts of IPVS",
+            lambda sequence: codec.timeouts_request(self._family, sequence),
+            lambda buffer, message: found.append(codec.read_timeouts(buffer, message)),
+        )
+        return found[0] if found else (0, 0, 0)
+
+    def _take_family(self, buffer: Buffer, message: Message) -> None:
+        self._family = codec.read_family(buffer, message)
+
+    def _read_once(self) -> dict[ServerKey, VirtualServer] | None:
+        """The table, or nothing when it changed while it was read, so that its parts may not fit together."""
+        heads: list[VirtualServer] = []
+        self._interrupted = False
+        self._query(
+            "Cannot read the virtual servers",
+            lambda sequence: codec.dump_request(self._family, sequence),
+            lambda buffer, message: heads.append(codec.read_server(buffer, message)),
+        )
+        servers = {head.key: head._replace(real_servers=self._read_real_servers(head.key)) for head in heads}
+        return None if self._interrupted else servers
+
+    def _read_real_servers(self, key: ServerKey) -> tuple[RealServer, ...]:
+        found: list[RealServer] = []
+        self._query(
+            f"Cannot read the real servers of {key}",
+            lambda sequence: codec.dump_request(self._family, sequence, key),
+            lambda buffer, message: found.append(codec.read_real_server(buffer, message, key.family)),
+        )
+        return tuple(found)
+
+    def _query(self, failed: str, build: t.Callable[[int], bytes], take: Take) -> None:
+        try:
+            self._ask(build, take)
+        except Refused as error:
+            if error.code == errno.ENOENT:
+                raise KubeProxyError(failed, "the module ip_vs is not loaded and could not be", NO_IPVS) from error
+            raise KubeProxyError(failed, str(error), NEEDS_ROOT if error.code == errno.EPERM else "") from error
+        except (OSError, MalformedReply) as error:
+            raise KubeProxyError(failed, str(error)) from error
+
+    def _ask(self, build: t.Callable[[int], bytes], take: Take) -> None:
+        self._sequence += 1
+        self._socket.send(build(self._sequence))
+        for message in self._answers(self._sequence):
+            self._interrupted |= bool(message.flags & FLAG_DUMP_INTERRUPTED)
+            if message.type not in (TYPE_ERROR, TYPE_DONE):
+                take(self._buffer, message)
+                continue
+            code, words = (status_of if message.type == TYPE_DONE else error_of)(self._buffer, message)
+            if code:
+                raise Refused(code, words)
+            return
+
+    def _apply_batch(self, batch: t.Sequence[Operation]) -> list[Failure]:
+        first = self._sequence + 1
+        last = self._sequence = self._sequence + len(batch)
+        failures = []
+        try:
+            self._socket.send(
+                b"".join(
+                    codec.operation_request(self._family, sequence, operation, FLAG_ACK if sequence == last else 0)
+                    for sequence, operation in enumerate(batch, first)
+                )
+            )
+            for message in self._answers(first):
+                code, words = error_of(self._buffer, message)
+                if code:
+                    failures.append(Failure(batch[message.sequence - first], code, words))
+                if message.sequence == last:
+                    break
+        except (OSError, MalformedReply) as error:
+            # Which of them failed is not known any more: reading the state again will tell.
+            code = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
+            return [Failure(operation, code, f"the kernel's answer was lost ({error})") for operation in batch]
+        return failures
+
+    def _answers(self, first: int) -> t.Iterator[Message]:
+        """The messages that answer requests from the sequence number C(first) on; older ones are left-overs."""
+        while True:
+            size = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
+            if size > len(self._buffer):
+                raise MalformedReply(f"an answer of {size} bytes where the kernel's limit is 32 KiB")
+            for message in messages(self._buffer, size):
+                if first <= message.sequence <= self._sequence:
+                    yield message
