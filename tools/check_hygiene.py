@@ -14,7 +14,7 @@ from tools.report import ROOT, Finding, finish, repository_files
 
 # Paths that exist on one person's machine only. (/root/.kube and /root/.ssh are every administrator's.)
 MACHINE_PATH = re.compile(
-    r"(?<![\w.$}~/-])(?:/home/(?!vagrant\b)\w+|/root/(?!\.(?:kube|ssh)\b)[\w.]+|/(?:work|workspace|Users)/\w+)"
+    r"(?<![\w.$}~/-])(?:/home/(?!vagrant\b)\w+|/root/\.(?!(?:kube|ssh)\b)\w+|/(?:work|workspace|Users)/\w+)"
 )
 # Names that only a private network resolves. The cluster's own domain is everybody's.
 PRIVATE_HOST = re.compile(r"https?://(?:[\w.-]+\.)?[\w-]+\.(?:internal|intranet|corp|lan|home|localdomain)\b")

@@ -88,7 +88,7 @@ def library(root: Path, paths: t.Sequence[Path]) -> t.Iterator[Finding]:
     done = subprocess.run(
         [
             str(Path(sys.executable).parent / "vermin"),
-            *(f"--target={TARGET[0]}.{TARGET[1]}-", "--violations", "--no-tips", "--format=parsable"),
+            *(f"--target={TARGET[0]}.{TARGET[1]}-", "--violations", "--no-tips", "--format", "parsable"),
             *map(str, paths),
         ],
         cwd=root,
@@ -98,10 +98,12 @@ def library(root: Path, paths: t.Sequence[Path]) -> t.Iterator[Finding]:
     )
     if done.returncode == 0:
         return
-    for line in done.stdout.splitlines() or [done.stderr.strip()]:
-        path, number, _column, _two, three, what = [*line.split(":", 5), *[""] * 6][:6]
-        if what or not path:
-            yield Finding(f"{path}:{number}", f"needs Python {three}: {what or 'see above'}")
+    reported = [line.split(":", 5) for line in done.stdout.splitlines() if line.count(":") >= 5]
+    features = [part for part in reported if part[0] and part[5]]
+    for path, number, _column, _two, three, feature in features:
+        yield Finding(f"{Path(path).name}:{number}", f"needs Python {three}: {feature}")
+    if not features:
+        yield Finding("vermin", f"{done.stdout.strip()} {done.stderr.strip()}")
 
 
 def interpreter() -> str | None:
