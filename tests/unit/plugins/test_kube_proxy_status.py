@@ -1,0 +1,396 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What kube-proxy says about itself. Expected values: kube-proxy's source (metrics.go, proxy_health.go, types.go, defaults.go)."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import typing as t
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status as status
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status_cert as cert
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status_http as web
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status_read as node
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import CommandResult
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput, KubeProxyError
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_http import Answer, Endpoint
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_report import Wanted, ask, report
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "kube_proxy"
+START = "process_start_time_seconds 1.79534699947e+09\n"
+BUILD = (
+    'kubernetes_build_info{build_date="2026-11-01T00:00:00Z",git_commit="",git_tree_state="",git_version="v1.37.2",'
+    'go_version="go1.26.1",major="1",minor="37",platform="linux/amd64"} 1\n'
+)
+OTHER = "# HELP kubeproxy_sync_proxy_rules_service_changes_total [ALPHA] x\nkubeproxy_sync_proxy_rules_service_changes_total 4\n"
+
+
+def gauge(name: str, **families: float) -> str:
+    return "".join(
+        f'kubeproxy_sync_proxy_rules_last_{name}_seconds{{ip_family="{family}"}} {value:.9e}\n'
+        for family, value in families.items()
+    )
+
+
+def sync(text: str, health: t.Sequence[str] = (), required: t.Sequence[str] = ()) -> status.Sync:
+    return status.read_sync(status.parse_metrics(text), health, required)
+
+
+AFTER, BEFORE = 1.795347100e9, 1.795346000e9
+
+
+@pytest.mark.parametrize(
+    ("text", "synced"),
+    [
+        (gauge("timestamp", IPv4=AFTER, IPv6=AFTER), True),
+        (gauge("timestamp", IPv4=AFTER), True),
+        # dual stack is queued for both before the first sync of either
+        (gauge("queued_timestamp", IPv4=AFTER, IPv6=AFTER) + gauge("timestamp", IPv4=AFTER), False),
+        (gauge("timestamp", IPv4=AFTER, IPv6=0), False),
+        (gauge("timestamp", IPv4=BEFORE), False),
+        ("", False),
+        (f"kubeproxy_sync_proxy_rules_last_timestamp_seconds {AFTER:e}\n", True),
+        ("kubeproxy_sync_proxy_rules_last_timestamp_seconds 0\n", False),
+        (gauge("timestamp", IPv4=AFTER).replace(f"{AFTER:.9e}", "NaN"), False),
+    ],
+)
+def test_synced(text: str, synced: bool) -> None:
+    assert sync(START + OTHER + text).synced is synced
+
+
+def test_synced_is_unknown_where_metrics_do_not_tell() -> None:
+    assert sync("").synced is None
+    assert sync(OTHER + gauge("timestamp", IPv4=AFTER)).synced is None
+    assert sync("# somebody else\n" + START + "http_requests_total 4\n").synced is None
+
+
+def test_families_by_health_or_by_the_caller() -> None:
+    text = START + OTHER + gauge("timestamp", IPv4=AFTER)
+    assert sync(text, health=("ipv4", "ipv6")).synced is False
+    assert sync(text, health=("ipv4", "ipv6"), required=("ipv4",)).synced is True
+    assert sync(text, required=("ipv6",)).synced is False
+    assert sync(text, health=("ipv4", "ipv6")).last_sync == {"ipv4": AFTER, "ipv6": None}
+
+
+def test_version_and_start() -> None:
+    found = sync(BUILD + START)
+    assert found.version == "v1.37.2"
+    assert found.process_start_time == 1795346999.47
+
+
+def test_the_text_format_of_prometheus() -> None:
+    text = 'kubernetes_build_info{a="q\\"uo}te",b="back\\\\slash",c="new\\nline"} 1 1395066363000\nkubernetes_build_info nonsense here it is\n'
+    (sample,) = status.parse_metrics(text)
+    assert sample.labels == {"a": 'q"uo}te', "b": "back\\slash", "c": "new\nline"}
+    assert sample.value == 1
+
+
+@given(st.text())
+def test_any_text_is_read(text: str) -> None:
+    status.parse_metrics(text)
+    status.parse_metrics(f"kubeproxy_sync_proxy_rules_last_timestamp_seconds{text}")
+    status.parse_mode(text)
+    status.parse_mapping(text)
+
+
+@pytest.mark.parametrize(("text", "mode"), [("ipvs", "ipvs"), ("iptables\n", "iptables"), ("<html>", None), ("", None)])
+def test_modes(text: str, mode: str | None) -> None:
+    assert status.parse_mode(text) == mode
+
+
+HEALTH = json.dumps(
+    {
+        "lastUpdated": "2026-11-22T20:00:00Z",
+        "currentTime": "2026-11-22T20:00:00Z",
+        "nodeEligible": True,
+        "healthy": True,
+        "status": {"IPv4": {"lastUpdated": "2026-11-22T20:00:00Z", "healthy": True}, "IPv6": {"healthy": True}},
+    }
+)
+CONFIGZ = json.dumps(
+    {"kubeproxy.config.k8s.io": {"kind": "KubeProxyConfiguration", "mode": "ipvs", "ipvs": {"scheduler": "rr"}}}
+)
+
+
+def served(**replaced: t.Any) -> web.Get:
+    bodies = {
+        "proxyMode": "ipvs",
+        "metrics": BUILD + START + OTHER + gauge("timestamp", IPv4=AFTER, IPv6=AFTER),
+        "configz": CONFIGZ,
+    }
+    bodies.update({"healthz": HEALTH, "livez": HEALTH, **replaced})
+
+    def get(endpoint: Endpoint, path: str) -> Answer:
+        body = bodies[path[1:]]
+        return body if isinstance(body, Answer) else Answer(f"http://{endpoint}{path}", 200, body)
+
+    return get
+
+
+METRICS, HEALTHZ = Endpoint("127.0.0.1", 10249), Endpoint("127.0.0.1", 10256)
+
+
+def test_report_of_a_running_kube_proxy() -> None:
+    found = report(ask(METRICS, HEALTHZ, served()), Wanted("ipvs", {"ipvs": {"scheduler": "wrr"}}))
+    assert (found["reachable"], found["problems"], found["running_mode"], found["synced"]) == (True, [], "ipvs", True)
+    assert found["version"] == "v1.37.2"
+    assert found["last_sync"] == {"ipv4": AFTER, "ipv6": AFTER}
+    assert found["health"]["healthz"]["ok"] is True
+    assert found["differences"] == [{"field": "ipvs.scheduler", "wanted": "wrr", "running": "rr"}]
+
+
+def test_report_when_nobody_answers() -> None:
+    asked: list[str] = []
+
+    def refuse(endpoint: Endpoint, path: str) -> Answer:
+        asked.append(path)
+        return Answer(f"http://{endpoint}{path}", error="Connection refused")
+
+    found = report(ask(METRICS, HEALTHZ, refuse), Wanted("ipvs", {}))
+    assert asked == ["/proxyMode", "/healthz"]
+    assert found["reachable"] is False
+    assert found["problems"] == [
+        "GET http://127.0.0.1:10249/proxyMode: Connection refused",
+        "GET http://127.0.0.1:10256/healthz: Connection refused",
+    ]
+    assert (found["running_mode"], found["synced"], found["configz"], found["differences"]) == (None, None, None, [])
+    assert found["health"]["healthz"] == {"ok": False, "status": None, "answer": None}
+
+
+def test_report_with_metrics_off() -> None:
+    found = report(ask(None, HEALTHZ, served()), Wanted())
+    assert (found["reachable"], found["synced"], found["running_mode"]) == (False, None, None)
+    assert found["problems"] == ["metrics are off (metrics_address is empty)"]
+    assert found["health"]["livez"]["ok"] is True
+
+
+def test_not_well_is_an_answer_and_a_stranger_is_a_problem() -> None:
+    not_well = Answer("u", 503, json.dumps({"healthy": False}))
+    found = report(
+        ask(METRICS, HEALTHZ, served(healthz=not_well, proxyMode="<html>hello", configz=Answer("u", 404))), Wanted()
+    )
+    assert found["health"]["healthz"] == {"ok": False, "status": 503, "answer": {"healthy": False}}
+    assert found["problems"] == [
+        "GET http://127.0.0.1:10249/proxyMode: '<html>hello' is not a mode of kube-proxy",
+        "GET u: status 404",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:10249", "127.0.0.1:10249"),
+        ("0.0.0.0:10249", "127.0.0.1:10249"),
+        ("[::]:10249", "[::1]:10249"),
+        ("[fd00::5]:1", "[fd00::5]:1"),
+        ("10.0.0.1", "10.0.0.1:10249"),
+        ("fd00::5", "[fd00::5]:10249"),
+        ("localhost:9", "localhost:9"),
+        ("", "None"),
+    ],
+)
+def test_endpoints(text: str, expected: str) -> None:
+    assert str(web.parse_endpoint("metrics_address", text, 10249)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "127.0.0.1:0",
+        "127.0.0.1:65536",
+        "http://127.0.0.1:10249",
+        "[10.0.0.1:1",
+        "[nonsense]:1",
+        "a b:1",
+        "1.2.3.4:x",
+        ":1",
+    ],
+)
+def test_bad_endpoints(text: str) -> None:
+    with pytest.raises(InvalidInput, match=r"metrics_address: .* is not an address with a port"):
+        web.parse_endpoint("metrics_address", text, 10249)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path == "/garbage":
+            self.wfile.write(b"\x00\x01 not http\r\n")
+            return
+        self.send_response(503 if self.path == "/healthz" else 302 if self.path == "/away" else 200)
+        self.send_header("Location", "http://192.0.2.1/")
+        self.end_headers()
+        self.wfile.write(b"ipvs\xff")
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint() -> t.Iterator[Endpoint]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield Endpoint("127.0.0.1", server.server_port)
+        server.shutdown()
+        thread.join()
+
+
+def test_get_ignores_proxies_and_does_not_follow(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://192.0.2.1:1")
+    assert web.get(endpoint, "/proxyMode") == Answer(f"http://{endpoint}/proxyMode", 200, "ipvs\ufffd")
+    assert web.get(endpoint, "/healthz").status == 503
+    assert web.get(endpoint, "/away").status == 302
+    assert "not HTTP" in web.get(endpoint, "/garbage").error
+
+
+def test_get_says_why_nobody_answered() -> None:
+    assert web.get(Endpoint("127.0.0.1", 1), "/").problem == "GET http://127.0.0.1:1/: Connection refused"
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("kubelet-client-ec.pem", "worker-1"), ("kubelet-client-rsa.pem", "node-7.example.org"), ("not-a-node.pem", None)],
+)
+def test_node_names(file: str, name: str | None) -> None:
+    text = (FIXTURES / file).read_text()
+    assert cert.node_name_in_pem("-----BEGIN EC PRIVATE KEY-----\nx\n-----END EC PRIVATE KEY-----\n" + text) == name
+
+
+DER = cert.certificate_in_pem((FIXTURES / "kubelet-client-ec.pem").read_text())
+
+
+@pytest.mark.parametrize(
+    ("pem", "words"),
+    [
+        ("", "no PEM certificate"),
+        ("-----BEGIN CERTIFICATE-----\n???\n-----END CERTIFICATE-----", "not base64"),
+        ("-----BEGIN CERTIFICATE-----\n\n-----END CERTIFICATE-----", "ends too early"),
+        ("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----", "ends too early"),
+        ("-----BEGIN CERTIFICATE-----\nMAMxAQA=\n-----END CERTIFICATE-----", "tag 0x31 where 0x30 should be"),
+        ((FIXTURES / "no-common-name.pem").read_text(), "no common name"),
+    ],
+)
+def test_bad_certificates(pem: str, words: str) -> None:
+    with pytest.raises(cert.NotACertificate, match=words):
+        cert.node_name_in_pem(pem)
+
+
+@given(st.integers(0, len(DER) - 1), st.integers(0, 255), st.integers(0, len(DER)))
+def test_any_damage_is_our_own_error(position: int, byte: int, length: int) -> None:
+    for damaged in (DER[:position] + bytes([byte]) + DER[position + 1 :], DER[:length]):
+        try:
+            cert.common_name(damaged)
+        except cert.NotACertificate:
+            pass
+
+
+@given(st.binary())
+def test_any_bytes_are_our_own_error(data: bytes) -> None:
+    try:
+        cert.common_name(data)
+    except cert.NotACertificate:
+        pass
+
+
+KUBELET_CONF = """\
+apiVersion: v1
+users:
+- name: default-auth
+  user:
+    client-certificate: /pki/client.pem
+    client-key: /pki/client.pem
+"""
+
+
+def test_node_name_by_the_kubelets_files(tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    assert node.read_node_name(files) is None
+    (tmp_path / "etc/kubernetes").mkdir(parents=True)
+    (tmp_path / "etc/kubernetes/kubelet.conf").write_text(KUBELET_CONF)
+    assert node.read_node_name(files) is None
+    (tmp_path / "pki").mkdir()
+    (tmp_path / "pki/client.pem").write_text((FIXTURES / "kubelet-client-rsa.pem").read_text())
+    assert node.read_node_name(files) == "node-7.example.org"
+    (tmp_path / "var/lib/kubelet/pki").mkdir(parents=True)
+    (tmp_path / "var/lib/kubelet/pki/kubelet-client-current.pem").write_text(
+        (FIXTURES / "kubelet-client-ec.pem").read_text()
+    )
+    assert node.read_node_name(files) == "worker-1"
+
+
+def test_node_name_by_data_in_kubelet_conf(tmp_path: Path) -> None:
+    import base64
+
+    data = base64.b64encode((FIXTURES / "kubelet-client-ec.pem").read_bytes()).decode()
+    (tmp_path / "etc/kubernetes").mkdir(parents=True)
+    (tmp_path / "etc/kubernetes/kubelet.conf").write_text(f'users:\n- user:\n    client-certificate-data: "{data}"\n')
+    assert node.read_node_name(Files(str(tmp_path))) == "worker-1"
+
+
+IP_JSON = json.dumps(
+    [
+        {
+            "ifindex": 7,
+            "ifname": "kube-ipvs0",
+            "flags": ["BROADCAST", "NOARP"],
+            "operstate": "DOWN",
+            "linkinfo": {"info_kind": "dummy"},
+            "addr_info": [
+                {"family": "inet", "local": "10.96.0.1", "prefixlen": 32, "scope": "global"},
+                {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"},
+                {"family": "inet6", "local": "fd00:10:96::a", "prefixlen": 128, "scope": "global"},
+            ],
+        },
+        {},
+    ]
+)
+
+
+def test_devices(tmp_path: Path) -> None:
+    calls: list[list[str]] = []
+
+    def run(argv: t.Sequence[str], stdin: str | None = None) -> CommandResult:
+        assert stdin is None
+        calls.append(list(argv))
+        return CommandResult(0, IP_JSON, "")
+
+    assert node.read_ipvs_devices(Files(str(tmp_path)), run) == []
+    assert calls == []
+    (tmp_path / "sys/class/net/kube-ipvs0").mkdir(parents=True)
+    assert node.read_ipvs_devices(Files(str(tmp_path)), run) == [
+        {"name": "kube-ipvs0", "kind": "dummy", "state": "DOWN", "addresses": ["10.96.0.1", "fd00:10:96::a"]}
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "{}x", "[1]", '[{"ifname": "x", "addr_info": [{}]}]', '[{"ifname": "x", "linkinfo": 1}]']
+)
+def test_bad_device_texts(text: str) -> None:
+    with pytest.raises(KubeProxyError, match="ip -j printed"):
+        node.parse_devices(text)
+
+
+def test_sysctls(tmp_path: Path) -> None:
+    for name, value in {
+        "net/ipv4/ip_forward": "1\n",
+        "net/ipv4/vs/conntrack": "1\n",
+        "net/ipv4/vs/sync_threshold": "3\t50\n",
+    }.items():
+        path = tmp_path / "proc/sys" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(value)
+    assert node.read_sysctls(Files(str(tmp_path))) == {
+        "net.ipv4.ip_forward": "1",
+        "net.ipv4.vs.conntrack": "1",
+        "net.ipv4.vs.sync_threshold": "3\t50",
+    }
