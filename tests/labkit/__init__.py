@@ -130,7 +130,7 @@ class Node:
     def attempt(self, command: str | t.Sequence[str], stdin: str | None = None) -> Completed:
         text = command if isinstance(command, str) else shlex.join(command)
         done = subprocess.run(
-            [str(ROOT / "lab" / "lab"), "ssh", "--name", self.lab, self.name, text],
+            [str(ROOT / "lab" / "lab"), "--name", self.lab, "ssh", self.name, text],
             input=stdin if stdin is not None else "",
             capture_output=True,
             text=True,
@@ -198,7 +198,7 @@ class Lab:
     options: tuple[str, ...] = field(default=())
 
     def command(self, *arguments: str, follow: bool = False) -> str:
-        argv = [str(ROOT / "lab" / "lab"), arguments[0], "--name", self.name, *arguments[1:]]
+        argv = [str(ROOT / "lab" / "lab"), "--name", self.name, *arguments]
         rc, output = _stream(argv, follow)
         if rc != 0:
             raise AssertionError(f"lab {arguments[0]} ended with {rc}:\n{output}")

@@ -40,7 +40,7 @@ def load(cluster: Cluster, node: Node, target: str, rate: float) -> t.Iterator[F
     node.run("cat > /tmp/load_client.py && rm -f /tmp/load_client.stop", stdin=_CLIENT.read_text(encoding="utf-8"))
     command = f"nsenter -t {process} -n python3 /tmp/load_client.py {shlex.quote(target)} {rate} /tmp/load_client.stop"
     client = subprocess.Popen(
-        [str(ROOT / "lab" / "lab"), "ssh", "--name", node.lab, node.name, command],
+        [str(ROOT / "lab" / "lab"), "--name", node.lab, "ssh", node.name, command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
