@@ -1,0 +1,166 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What of a cluster decides what kube-proxy programs, small enough to hand to every node. Private to this collection.
+
+The state is plain JSON: C(services), C(slices) and C(nodes) reduced to the fields that C(_service_model) reads,
+C(config) (the KubeProxyConfiguration as written, null when there is none to read), and the C(release) of kube-proxy.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import typing as t
+import zlib
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod import is_alive
+
+Object = t.Mapping[str, t.Any]
+State = t.Dict[str, t.Any]
+
+VERSION = 1
+
+PROXY_NAME = "service.kubernetes.io/service-proxy-name"
+HEADLESS = "service.kubernetes.io/headless"
+SERVICE_NAME = "kubernetes.io/service-name"
+ZONE = "topology.kubernetes.io/zone"
+
+
+def build(
+    services: t.Sequence[Object],
+    slices: t.Sequence[Object],
+    nodes: t.Sequence[Object],
+    config: Object | None,
+    release: str,
+) -> State:
+    """The state of a cluster from its API objects."""
+    return {
+        "version": VERSION,
+        "release": release,
+        "config": config,
+        "services": [reduce_service(one) for one in services],
+        "slices": [reduce_slice(one) for one in slices],
+        "nodes": [reduce_node(one) for one in nodes],
+    }
+
+
+def encode(state: State) -> str:
+    """The state as one line of text."""
+    return base64.b64encode(zlib.compress(json.dumps(state, separators=(",", ":"), sort_keys=True).encode())).decode()
+
+
+def decode(text: str) -> State:
+    """The state of C(encode). Raises C(InvalidInput) for anything else."""
+    try:
+        state = json.loads(zlib.decompress(base64.b64decode(text.encode(), validate=True)))
+    except (AttributeError, ValueError, zlib.error) as error:
+        raise InvalidInput(
+            "This is not the state of a cluster",
+            remedy="Hand over the value 'state' that cluster_services_info returned.",
+        ) from error
+    if not isinstance(state, dict) or state.get("version") != VERSION:
+        raise InvalidInput(
+            "This state of a cluster is of another release of this collection",
+            remedy="Gather it again with cluster_services_info.",
+        )
+    return state
+
+
+def reduce_service(service: Object) -> State:
+    spec, metadata = service.get("spec") or {}, service.get("metadata") or {}
+    affinity = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
+    ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+    kept = {
+        **{key: metadata.get(key) for key in ("namespace", "name")},
+        **{key: spec.get(key) for key in _SERVICE_FIELDS},
+        "labels": _labels(metadata),
+        "affinity": (affinity or 10800) if spec.get("sessionAffinity") == "ClientIP" else None,
+        "ports": [_kept(port, ("name", "protocol", "port", "nodePort")) for port in spec.get("ports") or []],
+        "ingress": [_kept(one, ("ip", "ipMode")) for one in ingress if one.get("ip")],
+    }
+    return {key: value for key, value in kept.items() if value not in (None, [], {})}
+
+
+_SERVICE_FIELDS = (
+    "type",
+    "clusterIP",
+    "clusterIPs",
+    "ipFamilies",
+    "externalIPs",
+    "loadBalancerSourceRanges",
+    "externalTrafficPolicy",
+    "internalTrafficPolicy",
+    "healthCheckNodePort",
+)
+
+
+def reduce_slice(endpoint_slice: Object) -> State:
+    metadata = endpoint_slice.get("metadata") or {}
+    return {
+        "namespace": metadata.get("namespace"),
+        "service": (metadata.get("labels") or {}).get(SERVICE_NAME),
+        "labels": _labels(metadata),
+        "addressType": endpoint_slice.get("addressType"),
+        "ports": [_kept(port, ("name", "protocol", "port")) for port in endpoint_slice.get("ports") or []],
+        "endpoints": [_endpoint(one) for one in endpoint_slice.get("endpoints") or [] if one.get("addresses")],
+    }
+
+
+def reduce_node(node: Object) -> State:
+    metadata, status = node.get("metadata") or {}, node.get("status") or {}
+    return {
+        "name": metadata.get("name"),
+        "zone": (metadata.get("labels") or {}).get(ZONE) or "",
+        "addresses": [_kept(one, ("type", "address")) for one in status.get("addresses") or []],
+    }
+
+
+def describe_node(node: Object, uids: t.Mapping[str, str]) -> dict[str, t.Any]:
+    """A node for people and for roles. C(uids) are those of the kube-proxy pods by node."""
+    metadata, status = node.get("metadata") or {}, node.get("status") or {}
+    name = str(metadata.get("name"))
+    ready = {one.get("type"): one.get("status") for one in status.get("conditions") or []}.get("Ready")
+    return {
+        "name": name,
+        "ready": ready == "True",
+        "internal_ips": [one["address"] for one in status.get("addresses") or [] if one.get("type") == "InternalIP"],
+        "runs_kube_proxy": name in uids,
+        "kube_proxy_uid": uids.get(name, ""),
+        "kubelet_version": str((status.get("nodeInfo") or {}).get("kubeletVersion") or ""),
+    }
+
+
+def uids_by_node(pods: t.Sequence[Object]) -> dict[str, str]:
+    """The kube-proxy pods that are there, by the node they run on."""
+    return {
+        str((pod.get("spec") or {}).get("nodeName")): str((pod.get("metadata") or {}).get("uid"))
+        for pod in pods
+        if is_alive(pod) and (pod.get("spec") or {}).get("nodeName")
+    }
+
+
+def _endpoint(endpoint: Object) -> State:
+    hints, conditions = endpoint.get("hints") or {}, endpoint.get("conditions") or {}
+    kept = {
+        # kube-proxy uses the first address only (addEndpoints in pkg/proxy/endpointslicecache.go).
+        "address": endpoint["addresses"][0],
+        "node": endpoint.get("nodeName"),
+        "ready": conditions.get("ready"),
+        "serving": conditions.get("serving"),
+        "terminating": conditions.get("terminating"),
+        "zones": [one.get("name") for one in hints.get("forZones") or []] or None,
+        "nodes": [one.get("name") for one in hints.get("forNodes") or []] or None,
+    }
+    return {key: value for key, value in kept.items() if value is not None}
+
+
+def _labels(metadata: Object) -> list[str]:
+    labels = metadata.get("labels") or {}
+    return [label for label in (PROXY_NAME, HEADLESS) if label in labels]
+
+
+def _kept(obj: Object, keys: t.Iterable[str]) -> State:
+    return {key: obj[key] for key in keys if obj.get(key) is not None}

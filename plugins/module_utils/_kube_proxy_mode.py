@@ -1,0 +1,162 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The work of the module C(kube_proxy_mode). Private to this collection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import asdict, dataclass
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_api as kube
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import run_converging
+from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Plan, Steps
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput, KubeProxyError
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_api_client import connect
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config import (
+    KEY,
+    Edit,
+    effective,
+    plan_edit,
+    read_document,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_schema import check_release, leaves
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_objects import (
+    Names,
+    Surroundings,
+    config_text,
+    look_around,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_release import Finding, assess
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The mode and the settings that are asked for."""
+
+    mode: str
+    settings: dict[str, t.Any]
+
+
+@dataclass(frozen=True)
+class ConfigMap:
+    """kube-proxy's ConfigMap as the API server has it, and the text that counts."""
+
+    resource: kube.Object
+    text: str
+
+    def with_text(self, text: str) -> ConfigMap:
+        """Everything else stays, the resourceVersion too: the server refuses it when somebody was faster."""
+        data = {**self.resource["data"], KEY: text}
+        return ConfigMap({**self.resource, "data": data}, text)
+
+
+ConfigPlan = Plan[ConfigMap, str]
+
+
+@dataclass(frozen=True)
+class ModeWork:
+    """Setting a mode in one cluster."""
+
+    api: kube.KubeApi
+    names: Names
+    wanted: Wanted
+    surroundings: Surroundings
+
+    def read(self) -> ConfigMap:
+        resource = self.api.find(self._ref())
+        if resource is None:
+            raise KubeProxyError(
+                f"There is no {self._ref().words}",
+                remedy="Name kube-proxy's with the options namespace and config_map; "
+                "a lost one is made anew by 'kubeadm init phase addon kube-proxy'.",
+            )
+        return ConfigMap(resource, config_text(resource, KEY))
+
+    def edit(self, before: str) -> Edit:
+        return plan_edit(before, self.wanted.mode, self.wanted.settings)
+
+    def findings(self, text: str) -> list[Finding]:
+        gates = read_document(text).values.get("featureGates")
+        return assess(self.wanted.mode, self.surroundings.releases, gates if isinstance(gates, dict) else {})
+
+    def plan(self, before: ConfigMap) -> ConfigPlan:
+        edit = self.edit(before.text)
+        problems = [finding.message for finding in self.findings(edit.after) if finding.severity == "error"]
+        if problems:
+            raise InvalidInput(f"Mode {self.wanted.mode} is not possible in this cluster", remedy=" ".join(problems))
+        if edit.actions and before.resource.get("immutable"):
+            raise KubeProxyError(
+                f"{self._ref().words} is immutable",
+                remedy="Delete it and create it without 'immutable: true', then run again.",
+            )
+        return Plan(before, before.with_text(edit.after), edit.actions, edit.actions)
+
+    def apply(self, plan: ConfigPlan) -> None:
+        """PUT with the resourceVersion that was read. On a conflict the plan is made anew from what is there now."""
+        for _attempt in range(ATTEMPTS):
+            if self._put(plan):
+                return
+            plan = self.plan(self.read())
+            if not plan.operations:
+                return
+        raise KubeProxyError(
+            f"Could not change {self._ref().words}",
+            f"something else changed it {ATTEMPTS} times at the same moment",
+            "Find out what keeps changing it (its managedFields tell), then run again.",
+        )
+
+    def _put(self, plan: ConfigPlan) -> bool:
+        try:
+            self.api.replace(self._ref(), plan.after.resource)
+        except kube.Conflict:
+            return False
+        return True
+
+    def _ref(self) -> kube.Ref:
+        return kube.config_map(self.names.namespace, self.names.config_map)
+
+    def result(self, plan: ConfigPlan) -> dict[str, t.Any]:
+        before = read_document(plan.before.text).values
+        after = read_document(plan.after.text).values
+        release = min(self.surroundings.releases) if self.surroundings.releases else None
+        return {
+            "mode": {
+                "wanted": self.wanted.mode,
+                "before": str(before.get("mode") or ""),
+                "after": str(after.get("mode") or ""),
+            },
+            "config": effective(after, release),
+            "releases": [asdict(finding) for finding in self.findings(plan.after.text)],
+            "versions": self.surroundings.versions,
+            **self.surroundings.deployment.as_dict(),
+        }
+
+
+def work(module: AnsibleModule) -> dict[str, t.Any]:
+    """Read what is deployed, refuse what is not ours to change, then converge the ConfigMap."""
+    wanted = Wanted(module.params["mode"], module.params["settings"] or {})
+    leaves(wanted.settings)
+    api = connect(module.params)
+    names = Names.of(module.params)
+    surroundings = look_around(api, names)
+    surroundings.deployment.refuse()
+    check_release(wanted.settings, surroundings.releases)
+    task = ModeWork(api, names, wanted, surroundings)
+    steps = Steps(read=task.read, plan=task.plan, apply=task.apply)
+
+    def extra(plan: ConfigPlan) -> dict[str, t.Any]:
+        for warning in task.edit(plan.before.text).warnings:
+            module.warn(warning)
+        result = task.result(plan)
+        for finding in result["releases"]:
+            module.warn(finding["message"])
+        return result
+
+    return run_converging(module, steps, lambda state: state.text, extra)
