@@ -119,7 +119,7 @@ def _flags(item: Item, key: ServerKey, scheduler: str) -> int:
     bits = 0
     for name in list_of(item, "flags"):
         if not isinstance(name, str) or name not in FLAGS:
-            raise BadField("flags", f"{name!r} is not a flag", f"Use of these: {', '.join(FLAGS)}.")
+            raise BadField("flags", f"{name!r} is not a flag", f"Use any of these: {', '.join(FLAGS)}.")
         owner = name.partition("-")[0]
         if owner in ("sh", "mh") and owner != scheduler:
             raise BadField("flags", f"{name} is a flag of the scheduler {owner}, and the scheduler is {scheduler}")

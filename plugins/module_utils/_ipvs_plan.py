@@ -104,9 +104,9 @@ class _Draft:
 
     def add(self, server: VirtualServer) -> None:
         self.after[server.key] = server
+        # Its destinations follow at once: until then it refuses connections.
         self.step(Verb.ADD_SERVER, server)
-        for real in server.real_servers:
-            self.step(Verb.ADD_REAL, server, real)
+        self.steps[Verb.ADD_SERVER] += [Operation(Verb.ADD_REAL, server, real) for real in server.real_servers]
         count = len(server.real_servers)
         self.actions.append(
             f"add {server.key} with scheduler {server.scheduler} and {count} real server{'s' * (count != 1)}"

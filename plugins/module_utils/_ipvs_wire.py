@@ -162,6 +162,12 @@ def nested(buffer: Buffer, message: Message, wanted: int) -> tuple[int, int]:
 
     :raises MalformedReply: when the message has no such attribute
     """
+    start = message.start + _GENERIC_HEADER.size
+    if start + 4 <= message.end:
+        # The kernel sends just this one: no need to walk.
+        length, kind = _ATTRIBUTE.unpack_from(buffer, start)
+        if kind & _NESTED_MASK == wanted and 4 <= length <= message.end - start:
+            return start + 4, length - 4
     for kind, start, length in generic_attributes(buffer, message):
         if kind == wanted:
             return start, length
