@@ -66,12 +66,6 @@ def target_of(spec: str) -> str:
     return found.group(1) if found else ""
 
 
-def comment_of(spec: str) -> str:
-    """The first comment of a rule, without quotes; empty when it has none."""
-    words = tokens(spec)
-    return words[words.index("--comment") + 1] if "--comment" in words[:-1] else ""
-
-
 def tokens(spec: str) -> list[str]:
     """The words of a rule, quotes and their escapes taken away."""
     return [_unquote(found.group(0)) for found in _TOKEN.finditer(spec)]

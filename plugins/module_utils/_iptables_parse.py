@@ -61,7 +61,7 @@ def _parse_table(lines: t.Iterator[tuple[int, str]], header: str) -> Table:
             chains[chain.group(1)] = []
             if chain.group(2) != "-":
                 builtin.add(chain.group(1))
-        elif not line.startswith("#"):
+        elif line and not line.startswith("#"):
             raise _garbage(number, line)
     raise UnreadableTables(
         "The output of iptables-save ends too early",

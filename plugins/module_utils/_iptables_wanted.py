@@ -110,6 +110,12 @@ def _check_name(wanted: WantedChains, name: str) -> None:
         raise InvalidInput(
             f"{name!r} in table {wanted.table} is not a chain that this module may touch", _why(wanted, name), _WAY_OUT
         )
+    if wanted.present and shape.canary:
+        raise InvalidInput(
+            f"{name} cannot be made present",
+            seen="kube-proxy takes its absence as the sign that the tables were flushed, and writes them again",
+            remedy="Leave it to kube-proxy.",
+        )
     if not wanted.present and wanted.running_mode in shape.modes:
         raise InvalidInput(
             f"{name} in table {wanted.table} cannot be removed",

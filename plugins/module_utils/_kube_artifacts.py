@@ -36,7 +36,8 @@ class ChainShape:
     """A chain, or a family of chains of one shape, that kube-proxy writes in some of its modes (in both address families).
 
     C(pattern) is a regular expression for the whole name. C(needs) are chains of the same table without which the chain
-    has no effect although no rule of it names them.
+    has no effect although no rule of it names them. C(canary): kube-proxy takes its absence as the sign that somebody
+    flushed the tables, and writes them all again; so nobody else may make it.
     """
 
     table: str
@@ -44,6 +45,7 @@ class ChainShape:
     modes: tuple[str, ...]
     per_service: bool = False
     needs: tuple[str, ...] = ()
+    canary: bool = False
 
     def matches(self, table: str, name: str) -> bool:
         return table == self.table and re.fullmatch(self.pattern, name) is not None
@@ -101,9 +103,9 @@ CHAINS: tuple[ChainShape, ...] = (
     ChainShape("filter", "KUBE-NODEPORTS", (IPTABLES,)),
     ChainShape("filter", "KUBE-SERVICES", (IPTABLES,)),
     ChainShape("filter", "KUBE-EXTERNAL-SERVICES", (IPTABLES,)),
-    ChainShape("nat", "KUBE-PROXY-CANARY", (IPTABLES,)),
-    ChainShape("filter", "KUBE-PROXY-CANARY", (IPTABLES,)),
-    ChainShape("mangle", "KUBE-PROXY-CANARY", (IPTABLES,)),
+    ChainShape("nat", "KUBE-PROXY-CANARY", (IPTABLES,), canary=True),
+    ChainShape("filter", "KUBE-PROXY-CANARY", (IPTABLES,), canary=True),
+    ChainShape("mangle", "KUBE-PROXY-CANARY", (IPTABLES,), canary=True),
     ChainShape("nat", "KUBE-NODE-PORT", (IPVS,)),
     ChainShape("nat", "KUBE-LOAD-BALANCER", (IPVS,)),
     ChainShape("filter", "KUBE-NODE-PORT", (IPVS,)),
@@ -200,8 +202,9 @@ def shape_of(table: str, name: str) -> ChainShape | None:
 
 
 def fixed_chains(mode: str) -> tuple[tuple[str, str], ...]:
-    """Table and name of the chains that a mode always has: all but those of single Services."""
-    return tuple((shape.table, shape.pattern) for shape in CHAINS if mode in shape.modes and not shape.per_service)
+    """Table and name of the chains that a mode always has: all but those of single Services, and the canaries."""
+    shapes = (shape for shape in CHAINS if mode in shape.modes and not shape.per_service and not shape.canary)
+    return tuple((shape.table, shape.pattern) for shape in shapes)
 
 
 def jumps_to(table: str, chain: str) -> tuple[Jump, ...]:
@@ -212,7 +215,7 @@ def jumps_to(table: str, chain: str) -> tuple[Jump, ...]:
 def owner_of(table: str, name: str) -> str:
     """Whose chain this is, in words; empty when unknown."""
     if name in BUILTIN_CHAINS:
-        return "the kernel: it is a built-in chain"
+        return "the kernel (a built-in chain)"
     shape = shape_of(table, name)
     if shape is not None:
         return "kube-proxy in " + " and ".join(shape.modes) + " mode"

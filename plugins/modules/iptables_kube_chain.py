@@ -35,7 +35,7 @@ options:
   mode:
     description:
       - All chains that kube-proxy has in this mode, in every table.
-      - With O(state=present) those it always has; the chains of single Services are kube-proxy's own business.
+      - With O(state=present) those it always has; the chains of single Services and C(KUBE-PROXY-CANARY) are left to kube-proxy.
     type: str
     choices: [iptables, ipvs]
   running_mode:
