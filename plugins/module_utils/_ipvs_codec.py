@@ -173,7 +173,18 @@ def _real_body(real: RealServer, whole: bool) -> bytes:
     if not whole:
         return body
     return body + _REAL_SETTINGS.pack(
-        _FORWARD, real.forward_method, _WEIGHT, real.weight,
-        _UPPER, real.upper_threshold, _LOWER, real.lower_threshold,
-        _TUNNEL_TYPE, real.tunnel_type, _TUNNEL_PORT, htons(real.tunnel_port), _TUNNEL_FLAGS, real.tunnel_flags,
-    )  # fmt: skip
+        _FORWARD,
+        real.forward_method,
+        _WEIGHT,
+        real.weight,
+        _UPPER,
+        real.upper_threshold,
+        _LOWER,
+        real.lower_threshold,
+        _TUNNEL_TYPE,
+        real.tunnel_type,
+        _TUNNEL_PORT,
+        htons(real.tunnel_port),
+        _TUNNEL_FLAGS,
+        real.tunnel_flags,
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import typing as t
 
 import pytest
 from hypothesis import given, settings
@@ -192,9 +193,9 @@ def test_a_record_reads_another_layout_as_well() -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=120))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    def attempt(read: object, *arguments: object) -> None:
+    def attempt(read: t.Callable[..., t.Any], *arguments: object) -> None:
         try:
-            read(*arguments)  # type: ignore[operator]
+            read(*arguments)
         except MalformedReply:
             pass
 
