@@ -9,18 +9,16 @@ Nothing here changes anything or loads a kernel module.
 
 from __future__ import annotations
 
-import json
 import typing as t
 
-from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_cert import (
     client_certificate_in_kubeconfig,
     decode_base64,
     node_name_in_pem,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_link import read_link
 
 if t.TYPE_CHECKING:
-    from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import Runner
     from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
 
 CERTIFICATE = "/var/lib/kubelet/pki/kubelet-client-current.pem"
@@ -68,38 +66,17 @@ def read_sysctls(files: Files) -> dict[str, str]:
     return {name: value.strip() for name, value in values if value is not None}
 
 
-def _device(entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    return {
-        "name": entry["ifname"],
-        "kind": entry.get("linkinfo", {}).get("info_kind", ""),
-        "state": entry.get("operstate", ""),
-        "addresses": [address["local"] for address in entry.get("addr_info", []) if address.get("scope") != "link"],
-    }
+def read_ipvs_devices(
+    files: Files, read: t.Callable[[str, int], tuple[str, list[str]]] = read_link
+) -> list[dict[str, t.Any]]:
+    """kube-proxy's device of ipvs mode: name, kind, state and addresses; none when it is not there.
 
-
-def parse_devices(text: str) -> list[dict[str, t.Any]]:
-    """The output of C(ip -j -d address show): name, kind, state and addresses, without those of the link itself.
-
-    :raises KubeProxyError: when it is something else
+    :raises KubeProxyError: when it is there and the kernel does not tell
     """
-    try:
-        return [_device(entry) for entry in json.loads(text) if "ifname" in entry]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise KubeProxyError(
-            "Cannot read the addresses of a device", f"ip -j printed {text[:80]!r}", "Update iproute2."
-        ) from None
-
-
-def read_ipvs_devices(files: Files, run: Runner) -> list[dict[str, t.Any]]:
-    """kube-proxy's device of ipvs mode with its addresses; none when it is not there.
-
-    :raises KubeProxyError: when C(ip) is missing or fails while the device is there
-    """
-    if not files.exists(f"/sys/class/net/{DEVICE}"):
+    folder = f"/sys/class/net/{DEVICE}"
+    index = files.text(f"{folder}/ifindex")
+    if index is None:
         return []
-    result = run(["ip", "-j", "-d", "address", "show", "dev", DEVICE])
-    if result.rc != 0:
-        raise KubeProxyError(
-            f"Cannot read the addresses of {DEVICE}", result.err.strip() or f"status {result.rc}", "Install iproute2."
-        )
-    return parse_devices(result.out)
+    kind, addresses = read(DEVICE, int(index))
+    state = (files.text(f"{folder}/operstate") or "").strip()
+    return [{"name": DEVICE, "kind": kind, "state": state, "addresses": addresses}]

@@ -164,9 +164,9 @@ ipvs_devices:
       description: Its kind; V(dummy) when it is kube-proxy's.
       type: str
     state:
-      description: Its state.
+      description: Its state, as C(operstate) of sysfs has it. kube-proxy leaves it down.
       type: str
-      sample: DOWN
+      sample: down
     addresses:
       description: Its addresses.
       type: list
@@ -187,7 +187,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import command_runner, require_root, run
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import require_root, run
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_read import as_options, read_virtual_servers
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_config import checked_settings
@@ -218,7 +218,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         "changed": False,
         **report(ask(metrics, healthz, get), compared),
         "node_name": read_node_name(files),
-        "ipvs_devices": read_ipvs_devices(files, command_runner(module)),
+        "ipvs_devices": read_ipvs_devices(files),
         "virtual_servers": [as_options(server) for server in read_virtual_servers()],
         "sysctls": read_sysctls(files),
     }

@@ -50,7 +50,7 @@ def test_the_nodes_part(bare: Node) -> None:
     )
     found = bare.module("kube_proxy_info", {})
     (device,) = found["ipvs_devices"]
-    assert (device["name"], device["kind"], device["state"]) == ("kube-ipvs0", "dummy", "DOWN")
+    assert (device["name"], device["kind"], device["state"]) == ("kube-ipvs0", "dummy", "down")
     assert sorted(device["addresses"]) == ["10.96.0.1", "fd00:10:96::a"]
     (server,) = found["virtual_servers"]
     assert (server["address"], server["port"], server["protocol"], server["scheduler"]) == (

@@ -7,9 +7,13 @@
 from __future__ import annotations
 
 import http.server
+import ipaddress
 import json
+import socket
+import struct
 import threading
 import typing as t
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,8 +23,8 @@ from hypothesis import strategies as st
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status as status
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status_cert as cert
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status_http as web
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status_link as link
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status_read as node
-from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import CommandResult
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput, KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_http import Answer, Endpoint
@@ -337,47 +341,89 @@ def test_node_name_by_data_in_kubelet_conf(tmp_path: Path) -> None:
     assert node.read_node_name(Files(str(tmp_path))) == "worker-1"
 
 
-IP_JSON = json.dumps(
-    [
-        {
-            "ifindex": 7,
-            "ifname": "kube-ipvs0",
-            "flags": ["BROADCAST", "NOARP"],
-            "operstate": "DOWN",
-            "linkinfo": {"info_kind": "dummy"},
-            "addr_info": [
-                {"family": "inet", "local": "10.96.0.1", "prefixlen": 32, "scope": "global"},
-                {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"},
-                {"family": "inet6", "local": "fd00:10:96::a", "prefixlen": 128, "scope": "global"},
-            ],
-        },
-        {},
-    ]
+def nl(kind: int, body: bytes, flags: int = 0) -> bytes:
+    return struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0) + body
+
+
+def attr(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def address(index: int, text: str, scope: int = 0) -> bytes:
+    value = ipaddress.ip_address(text).packed
+    family = {4: socket.AF_INET, 16: socket.AF_INET6}[len(value)]
+    local = attr(2, value) if family == socket.AF_INET else b""
+    return nl(20, struct.pack("=BBBBi", family, 8 * len(value), 0x80, scope, index) + attr(1, value) + local)
+
+
+LINK = nl(
+    16, struct.pack("=BBHiII", 0, 0, 1, 7, 0, 0) + attr(3, b"kube-ipvs0\0") + attr(18 | 0x8000, attr(1, b"dummy\0"))
 )
+DONE = nl(3, struct.pack("=i", 0))
+ADDRESSES = address(7, "10.96.0.1") + address(1, "127.0.0.1") + address(7, "fe80::1", 253) + address(7, "fd00:10:96::a")
+
+
+class FakeSocket:
+    def __init__(self, *replies: bytes) -> None:
+        self.replies = list(replies)
+
+    def send(self, data: bytes, /) -> int:
+        return len(data)
+
+    def recv(self, bufsize: int, /) -> bytes:
+        assert bufsize >= 1 << 15
+        return self.replies.pop(0)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_devices_kind_and_addresses() -> None:
+    found = link.read_link("kube-ipvs0", 7, lambda: FakeSocket(LINK, ADDRESSES, DONE))
+    assert found == ("dummy", ["10.96.0.1", "fd00:10:96::a"])
+
+
+def test_an_interrupted_dump_is_read_again() -> None:
+    attempts = [
+        FakeSocket(LINK, ADDRESSES, nl(3, struct.pack("=i", 0), 0x10)),
+        FakeSocket(LINK, address(7, "10.96.0.9") + DONE),
+    ]
+    assert link.read_link("kube-ipvs0", 7, lambda: attempts.pop(0))[1] == ["10.96.0.9"]
+
+
+def test_the_kernels_no_is_one_clear_error() -> None:
+    refused = nl(2, struct.pack("=i", -19) + bytes(16))
+    with pytest.raises(KubeProxyError, match="Cannot read the addresses of kube-ipvs0: No such device"):
+        link.read_link("kube-ipvs0", 7, lambda: FakeSocket(refused))
+    with pytest.raises(KubeProxyError, match="changed during each of 5 attempts"):
+        link.read_link("kube-ipvs0", 7, lambda: FakeSocket(LINK, nl(3, struct.pack("=i", 0), 0x10)))
+
+
+@given(st.binary())
+def test_any_netlink_bytes_are_our_own_error(data: bytes) -> None:
+    for replies in ((data, DONE, DONE), (LINK, nl(20, data), DONE), (LINK, data, DONE)):
+        try:
+            link.read_link("kube-ipvs0", 7, partial(FakeSocket, *replies))
+        except KubeProxyError:
+            pass
+
+
+def test_loopback_as_the_real_kernel_has_it() -> None:
+    index = socket.if_nametoindex("lo")
+    kind, addresses = link.read_link("lo", index)
+    assert kind == ""
+    assert "127.0.0.1" in addresses
 
 
 def test_devices(tmp_path: Path) -> None:
-    calls: list[list[str]] = []
-
-    def run(argv: t.Sequence[str], stdin: str | None = None) -> CommandResult:
-        assert stdin is None
-        calls.append(list(argv))
-        return CommandResult(0, IP_JSON, "")
-
-    assert node.read_ipvs_devices(Files(str(tmp_path)), run) == []
-    assert calls == []
-    (tmp_path / "sys/class/net/kube-ipvs0").mkdir(parents=True)
-    assert node.read_ipvs_devices(Files(str(tmp_path)), run) == [
-        {"name": "kube-ipvs0", "kind": "dummy", "state": "DOWN", "addresses": ["10.96.0.1", "fd00:10:96::a"]}
-    ]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[", "{}x", "[1]", '[{"ifname": "x", "addr_info": [{}]}]', '[{"ifname": "x", "linkinfo": 1}]']
-)
-def test_bad_device_texts(text: str) -> None:
-    with pytest.raises(KubeProxyError, match="ip -j printed"):
-        node.parse_devices(text)
+    files = Files(str(tmp_path))
+    assert node.read_ipvs_devices(files) == []
+    folder = tmp_path / "sys/class/net/kube-ipvs0"
+    folder.mkdir(parents=True)
+    (folder / "ifindex").write_text("7\n")
+    (folder / "operstate").write_text("down\n")
+    found = node.read_ipvs_devices(files, lambda name, index: (f"{name} {index}", ["10.96.0.1"]))
+    assert found == [{"name": "kube-ipvs0", "kind": "kube-ipvs0 7", "state": "down", "addresses": ["10.96.0.1"]}]
 
 
 def test_sysctls(tmp_path: Path) -> None:
