@@ -13,7 +13,7 @@ help: ## this list
 setup: ## .venv with pinned tools, and the link that makes the checkout a collection (quick when done)
 	@tools/setup
 
-pins: ## write requirements-dev.txt anew from requirements-dev.in
+pins: ## take the newest tools: write requirements-*.txt anew from requirements-*.in
 	@tools/setup --pins
 
 lab: setup ## build what the lab's nodes are made of
