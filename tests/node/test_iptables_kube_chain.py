@@ -111,8 +111,8 @@ def test_foreign_rules_keep_what_they_use(tables: Node, backend: str) -> None:
         f" iptables-{backend} -t nat -A CNI-HOSTPORT-SETMARK -m mark --mark 0x2000/0x2000 -j KUBE-MARK-MASQ;"
         f" iptables-{backend} -A INPUT -m comment --comment 'say -j KUBE-SERVICES' -j ACCEPT"
     )
-    for mode in ("iptables", "ipvs"):
-        done = tables.module(MODULE, {"mode": mode, "running_mode": "none", "state": "absent"})
+    tables.module(MODULE, {"mode": "iptables", "running_mode": "none", "state": "absent"})
+    done = tables.module(MODULE, {"mode": "ipvs", "running_mode": "none", "state": "absent"})
     assert {chain["name"]: chain["reason"] for chain in done["kept"]} == {
         "KUBE-MARK-MASQ": "rule -A CNI-HOSTPORT-SETMARK -m mark --mark 0x2000/0x2000 -j KUBE-MARK-MASQ",
         "KUBE-POSTROUTING": "KUBE-MARK-MASQ, which stays, needs it",
