@@ -73,6 +73,7 @@ def _ansible_environment(lab: str, results: Path) -> dict[str, str]:
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "callbacks"),
         "ANSIBLE_CALLBACKS_ENABLED": "task_results",
+        "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
         "TASK_RESULTS": str(results),
     }
 
@@ -89,7 +90,8 @@ def _read_results(path: Path) -> tuple[TaskResult, ...]:
 
 def _stream(argv: t.Sequence[str], follow: bool, environment: dict[str, str] | None = None) -> tuple[int, str]:
     """Run a command in the checkout; its exit status and all it printed, line by line on the screen too if C(follow)."""
-    process = subprocess.Popen(
+    lines = []
+    with subprocess.Popen(
         argv,
         cwd=ROOT,
         env=environment,
@@ -97,13 +99,12 @@ def _stream(argv: t.Sequence[str], follow: bool, environment: dict[str, str] | N
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    lines = []
-    for line in t.cast("t.IO[str]", process.stdout):
-        lines.append(line)
-        if follow:
-            print(line, end="", flush=True)
-    return process.wait(), "".join(lines)
+    ) as process:
+        for line in t.cast("t.IO[str]", process.stdout):
+            lines.append(line)
+            if follow:
+                print(line, end="", flush=True)
+        return process.wait(), "".join(lines)
 
 
 def run_ansible(lab: str, command: str, *arguments: str, follow: bool = False) -> Run:
