@@ -12,7 +12,8 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils import _cluster_
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_api as kube
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_api_client import connect
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config import KEY, effective, read_document
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config import KEY, read_document
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_effective import effective
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_deployment import image_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_objects import (
     Names,

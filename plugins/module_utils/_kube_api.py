@@ -22,6 +22,9 @@ Query = t.Mapping[str, str]
 # client-go's page size. The API server answers pages of this size from its cache.
 PAGE = 500
 
+# Who is to blame, in the object's managedFields.
+FIELD_MANAGER = "netops.kube_proxy"
+
 NO_ANSWER = 0
 
 
@@ -139,7 +142,7 @@ class KubeApi:
 
     def replace(self, ref: Ref, body: Object) -> Object:
         """PUT an object. Its C(metadata.resourceVersion) makes the server refuse (C(Conflict)) when it has changed."""
-        return self._object("PUT", ref, {}, body)
+        return self._object("PUT", ref, {"fieldManager": FIELD_MANAGER}, body)
 
     def delete(self, ref: Ref, uid: str) -> None:
         """Delete an object, but only the one with this uid (else C(Conflict))."""

@@ -47,7 +47,7 @@ def connect(params: t.Mapping[str, t.Any]) -> KubeApi:
         import kubernetes.config as kube_config
         import kubernetes.dynamic as kube_dynamic
     except ImportError as error:
-        raise KubeProxyError(missing_required_lib("kubernetes")) from error
+        raise KubeProxyError(missing_required_lib("kubernetes"), remedy=f"Python says: {error}.") from error
     configuration = kube_client.Configuration()
     # urllib3's own default of 3 would wait four times request_timeout for an address that swallows packets.
     configuration.retries = 1
@@ -122,7 +122,7 @@ def _client(kube_config: t.Any, configuration: t.Any, kubeconfig: str, context: 
 
 def _transport(dynamic: t.Any, timeout: int) -> Transport:
     import urllib3
-    from kubernetes.client.rest import ApiException
+    from kubernetes.client.exceptions import ApiException
 
     def send(method: str, path: str, query: Query, body: Object | None) -> bytes:
         try:

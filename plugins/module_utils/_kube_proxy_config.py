@@ -10,7 +10,7 @@ Pure work on text. Private to this collection.
 from __future__ import annotations
 
 import copy
-import ipaddress
+import json
 import typing as t
 from dataclasses import dataclass
 
@@ -21,12 +21,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_conf
     KIND,
     leaves,
     same,
-    seconds,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_release import Release, effective_mode
-
-if t.TYPE_CHECKING:
-    import yaml
 
 KEY = "config.conf"
 
@@ -99,7 +94,7 @@ def plan_edit(text: str, mode: str, settings: t.Mapping[str, t.Any]) -> Edit:
     if not changes:
         return Edit(text, text, mode_before)
     actions = tuple(
-        f"set {'.'.join(path)} from {_shown(document.values, path)} to {value!r}" for path, value in changes
+        f"set {'.'.join(path)} from {_shown(document.values, path)} to {json.dumps(value)}" for path, value in changes
     )
     try:
         after = _edit_in_place(text, document.number, changes, target)
@@ -108,81 +103,6 @@ def plan_edit(text: str, mode: str, settings: t.Mapping[str, t.Any]) -> Edit:
         warning = f"The {KIND} was written anew: its comments and its formatting are lost, because it holds {error}."
         return Edit(text, after, mode_before, actions, (warning,))
     return Edit(text, after, mode_before, actions)
-
-
-def effective(values: t.Mapping[str, t.Any], release: Release | None = None) -> dict[str, t.Any]:
-    """What kube-proxy makes of a configuration: its defaults filled in, all else as it is.
-
-    Source: C(SetDefaults_KubeProxyConfiguration) in C(pkg/proxy/apis/config/v1alpha1/defaults.go), and
-    C(platformApplyDefaults) in C(cmd/kube-proxy/app/server_linux.go) of 1.37.
-    """
-    config = {key: copy.deepcopy(value) for key, value in values.items() if value is not None}
-    bind = config["bindAddress"] = config.get("bindAddress") or "0.0.0.0"
-    ipv4 = ":" not in bind
-    config["healthzBindAddress"] = _with_port(config.get("healthzBindAddress") or ("0.0.0.0" if ipv4 else "::"), 10256)
-    config["metricsBindAddress"] = _with_port(
-        config.get("metricsBindAddress") or ("127.0.0.1" if ipv4 else "::1"), 10249
-    )
-    config["mode"] = effective_mode(str(config.get("mode") or ""), release)
-    config["detectLocalMode"] = config.get("detectLocalMode") or "ClusterCIDR"
-    for section, defaults in _DEFAULTS.items():
-        config[section] = _filled(config.get(section), defaults)
-    for key, value in _TOP_DEFAULTS.items():
-        config.setdefault(key, copy.deepcopy(value))
-    if config["mode"] == "nftables" and not config["nodePortAddresses"]:
-        config["nodePortAddresses"] = ["primary"]
-    return config
-
-
-_SYNC = {"syncPeriod": "30s", "minSyncPeriod": "1s"}
-_TOP_DEFAULTS: dict[str, t.Any] = {
-    "clusterCIDR": "",
-    "nodePortAddresses": [],
-    "featureGates": {},
-    "oomScoreAdj": -999,
-    "configSyncPeriod": "15m0s",
-    "bindAddressHardFail": False,
-}
-_DEFAULTS: dict[str, dict[str, t.Any]] = {
-    "iptables": {"masqueradeBit": 14, "masqueradeAll": False, "localhostNodePorts": True, **_SYNC},
-    "ipvs": {
-        "scheduler": "",
-        "excludeCIDRs": [],
-        "strictARP": False,
-        "syncPeriod": "30s",
-        "minSyncPeriod": "0s",
-        "tcpTimeout": "0s",
-        "tcpFinTimeout": "0s",
-        "udpTimeout": "0s",
-    },
-    "nftables": {"masqueradeBit": 14, "masqueradeAll": False, **_SYNC},
-    "conntrack": {
-        "maxPerCore": 32768,
-        "min": 131072,
-        "tcpEstablishedTimeout": "24h0m0s",
-        "tcpCloseWaitTimeout": "1h0m0s",
-    },
-    "detectLocal": {"bridgeInterface": "", "interfaceNamePrefix": ""},
-}
-
-
-def _filled(section: t.Any, defaults: dict[str, t.Any]) -> dict[str, t.Any]:
-    given = {key: value for key, value in section.items() if value is not None} if isinstance(section, dict) else {}
-    filled = {**copy.deepcopy(defaults), **given}
-    # A period of 0 is not "always" but "the default" to kube-proxy, except where the default is 0 itself.
-    for key in _SYNC.keys() & filled.keys():
-        if seconds(filled[key]) == 0:
-            filled[key] = defaults.get(key, filled[key])
-    return filled
-
-
-def _with_port(address: str, port: int) -> str:
-    """C(AppendPortIfNeeded) in C(pkg/proxy/util/utils.go)."""
-    try:
-        version = ipaddress.ip_address(address).version
-    except ValueError:
-        return address
-    return f"[{address}]:{port}" if version == 6 else f"{address}:{port}"
 
 
 def _put(values: dict[str, t.Any], path: tuple[str, ...], wanted: t.Any) -> bool:
@@ -210,10 +130,10 @@ def _shown(values: t.Any, path: tuple[str, ...]) -> str:
         if not isinstance(values, dict) or key not in values:
             return "nothing"
         values = values[key]
-    return repr(values)
+    return json.dumps(values, default=str)
 
 
-def _refuse_duplicates(node: yaml.Node, path: tuple[str, ...]) -> None:
+def _refuse_duplicates(node: _yaml.Node, path: tuple[str, ...]) -> None:
     if node.id != "mapping":
         return
     seen: set[str] = set()

@@ -16,11 +16,10 @@ import typing as t
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 
-if t.TYPE_CHECKING:
-    import yaml
-
 Path = t.Tuple[str, ...]
 Value = t.Any
+# A yaml.Node. PyYAML's stubs know neither its id nor its flow_style.
+Node = t.Any
 
 # Read alike, without quotes, by YAML 1.1 and 1.2: a letter first, and none of the words that are booleans or null.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
@@ -49,7 +48,7 @@ def pyyaml() -> t.Any:
     return yaml
 
 
-def compose(text: str) -> list[yaml.Node]:
+def compose(text: str) -> list[Node]:
     """The documents of a text as nodes with positions. Empty documents are left out."""
     lib = pyyaml()
     try:
@@ -83,7 +82,7 @@ def uses_aliases(text: str) -> bool:
     )
 
 
-def set_value(text: str, root: yaml.Node, path: Path, value: Value) -> str:
+def set_value(text: str, root: Node, path: Path, value: Value) -> str:
     """The text with C(value) at C(path) of the mapping C(root): replaced where it is, else added to its mapping."""
     node, key = root, path[0]
     for depth, key in enumerate(path):
@@ -99,13 +98,13 @@ def set_value(text: str, root: yaml.Node, path: Path, value: Value) -> str:
     return text
 
 
-def entry_of(node: yaml.Node, key: str) -> tuple[yaml.Node, yaml.Node] | None:
+def entry_of(node: Node, key: str) -> tuple[Node, Node] | None:
     """The key node and the value node of a mapping's key."""
-    pairs: list[tuple[yaml.Node, yaml.Node]] = node.value
+    pairs: list[tuple[Node, Node]] = node.value
     return next((pair for pair in pairs if pair[0].value == key), None)
 
 
-def end_of(node: yaml.Node) -> int:
+def end_of(node: Node) -> int:
     """Where a node's last character ends. A block collection's own mark is at the next token, comments later."""
     if isinstance(node.value, str):
         if getattr(node, "style", None) in ("|", ">"):
@@ -121,7 +120,7 @@ def newline_of(text: str) -> str:
     return "\r\n" if "\r\n" in text else "\n"
 
 
-def _replace(text: str, parent: yaml.Node, entry: tuple[yaml.Node, yaml.Node], value: Value) -> str:
+def _replace(text: str, parent: Node, entry: tuple[Node, Node], value: Value) -> str:
     key, node = entry
     end = end_of(node)
     if parent.flow_style:
@@ -129,13 +128,13 @@ def _replace(text: str, parent: yaml.Node, entry: tuple[yaml.Node, yaml.Node], v
     if _is_block_sequence(node) and isinstance(value, list) and value:
         # The user's way of writing lists stays.
         items = (newline_of(text) + " " * node.start_mark.column).join(f"- {_inline(item)}" for item in value)
-        return text[: node.start_mark.index] + items + text[end:]
+        return f"{text[: node.start_mark.index]}{items}{text[end:]}"
     nested = isinstance(value, dict) and value
     written = _block(value, parent.start_mark.column + 2, newline_of(text)) if nested else f" {_inline(value)}"
-    return text[: _after_colon(text, key)] + written + text[end:]
+    return f"{text[: _after_colon(text, key)]}{written}{text[end:]}"
 
 
-def _insert(text: str, parent: yaml.Node, key: str, value: Value) -> str:
+def _insert(text: str, parent: Node, key: str, value: Value) -> str:
     if not parent.value:
         raise CannotEdit("an empty mapping has no place of its own")
     end = end_of(parent.value[-1][1])
@@ -169,18 +168,18 @@ def _inline(value: Value) -> str:
     return json.dumps(value)
 
 
-def _after_colon(text: str, key: yaml.Node) -> int:
+def _after_colon(text: str, key: Node) -> int:
     colon = re.compile(r"\s*:").match(text, key.end_mark.index)
     if colon is None:
         raise CannotEdit("a key without a colon beside it")
     return colon.end()
 
 
-def _is_filled_mapping(node: yaml.Node) -> bool:
+def _is_filled_mapping(node: Node) -> bool:
     return bool(node.value) and node.id == "mapping"
 
 
-def _is_block_sequence(node: yaml.Node) -> bool:
+def _is_block_sequence(node: Node) -> bool:
     return bool(node.value) and node.id == "sequence" and not node.flow_style
 
 

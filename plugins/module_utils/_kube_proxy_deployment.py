@@ -17,6 +17,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_pro
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config import KEY
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_deployment_layout import Object
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_deployment_owner import owner_of
 
 KUBEADM = "kubeadm"
 DAEMON_SET = "daemonset"
@@ -67,8 +68,15 @@ class Observed:
 
 
 def is_running(daemon_set: Object | None) -> bool:
-    """Whether a DaemonSet wants pods anywhere. Calico's documentation switches kube-proxy off with a nodeSelector."""
-    return daemon_set is not None and bool((daemon_set.get("status") or {}).get("desiredNumberScheduled", 1))
+    """Whether a DaemonSet wants pods anywhere. Calico's documentation switches kube-proxy off with a nodeSelector.
+
+    A DaemonSet that its controller has not looked at yet (its status is of an older generation) counts as running.
+    """
+    if daemon_set is None:
+        return False
+    status = daemon_set.get("status") or {}
+    is_current = (status.get("observedGeneration") or 0) >= ((daemon_set.get("metadata") or {}).get("generation") or 1)
+    return not is_current or bool(status.get("desiredNumberScheduled", 1))
 
 
 def classify(observed: Observed) -> Deployment:
@@ -98,7 +106,7 @@ def _distribution(nodes: t.Sequence[Object]) -> Deployment | None:
     """k3s and RKE2 say so in the kubelet's version (C(v1.34.1+k3s1)) and in a label of their nodes."""
     for node in nodes:
         version = str(((node.get("status") or {}).get("nodeInfo") or {}).get("kubeletVersion") or "")
-        label = str(layout.labels(node).get("node.kubernetes.io/instance-type") or "")
+        label = str(layout.labels_of(node).get("node.kubernetes.io/instance-type") or "")
         for kind, remedy in _DISTRIBUTIONS.items():
             if f"+{kind}" in version or label == kind:
                 return Deployment(kind, f"node {name_of(node)} is a {kind} node (kubelet {version})", remedy)
@@ -114,7 +122,7 @@ _DISTRIBUTIONS = {
 def _static_pod(pods: t.Sequence[Object]) -> Deployment | None:
     for pod in pods:
         if (
-            "kubernetes.io/config.mirror" in layout.annotations(pod)
+            "kubernetes.io/config.mirror" in layout.annotations_of(pod)
             and layout.argv_of(pod.get("spec") or {}) is not None
         ):
             return Deployment(
@@ -202,7 +210,7 @@ def _fits(daemon_set: Object, config_map: Object | None) -> Deployment:
     ignored = [argument for argument in layout.argv_of(layout.pod_spec(daemon_set)) or [] if _is_ignored(argument)]
     if ignored:
         seen += f"; kube-proxy ignores {' '.join(ignored)} beside --config"
-    by_kubeadm = config_map is not None and layout.labels(config_map).get("app") == "kube-proxy"
+    by_kubeadm = config_map is not None and layout.labels_of(config_map).get("app") == "kube-proxy"
     return Deployment(KUBEADM if by_kubeadm else DAEMON_SET, seen)
 
 
@@ -214,41 +222,13 @@ def _is_ignored(argument: str) -> bool:
     return argument.startswith("--") and not argument.startswith(_KEPT_FLAGS)
 
 
-_MARKS = {
-    "argocd.argoproj.io/tracking-id": "Argo CD",
-    "argocd.argoproj.io/instance": "Argo CD",
-    "kustomize.toolkit.fluxcd.io/name": "Flux",
-    "helm.toolkit.fluxcd.io/name": "Flux",
-    "objectset.rio.cattle.io/id": "Rancher Fleet",
-    "meta.helm.sh/release-name": "Helm",
-    "addonmanager.kubernetes.io/mode": "the addon manager",
-}
-_MANAGERS = {
-    "argocd-controller": "Argo CD",
-    "argocd-application-controller": "Argo CD",
-    "kustomize-controller": "Flux",
-    "helm-controller": "Flux",
-    "fleetagent": "Rancher Fleet",
-    "eks": "EKS",
-}
-
-
 def _gitops(config_map: Object | None) -> Deployment | None:
-    """A ConfigMap that something puts back: known by its marks, or by who owns its fields."""
-    if config_map is None:
-        return None
-    marks = {**layout.labels(config_map), **layout.annotations(config_map)}
-    owner, mark = next(((_MARKS[key], f"{key}: {marks[key]}") for key in _MARKS if key in marks), ("", ""))
-    if not owner:
-        fields = (config_map.get("metadata") or {}).get("managedFields") or []
-        names = [str(field.get("manager")) for field in fields]
-        owner, mark = next(
-            ((_MANAGERS[name], f"field manager {name}") for name in names if name in _MANAGERS), ("", "")
-        )
-    if not owner:
+    """A ConfigMap that something puts back."""
+    owner = owner_of(config_map) if config_map is not None else None
+    if config_map is None or owner is None:
         return None
     return Deployment(
         "gitops",
-        f"ConfigMap {name_of(config_map)} is managed by {owner} ({mark})",
-        f"{owner} would put the old mode back: change it there.",
+        f"ConfigMap {name_of(config_map)} is managed by {owner.name} ({owner.mark})",
+        f"{owner.name} would put the old mode back: change it there.",
     )

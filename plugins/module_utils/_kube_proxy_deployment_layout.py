@@ -23,7 +23,7 @@ def source(pod: Object, path: str) -> tuple[str, str] | None:
     if not mounts:
         return None
     mount = max(mounts, key=lambda one: len(one.get("mountPath", "")))
-    volume = next((one for one in pod.get("volumes") or [] if one.get("name") == mount.get("name")), {})
+    volume: Object = next((one for one in pod.get("volumes") or [] if one.get("name") == mount.get("name")), {})
     config_map = volume.get("configMap") or {}
     if not config_map.get("name"):
         return None
@@ -78,11 +78,11 @@ def pod_spec(daemon_set: Object) -> Object:
     return spec
 
 
-def labels(obj: Object) -> t.Mapping[str, t.Any]:
+def labels_of(obj: Object) -> t.Mapping[str, t.Any]:
     found: t.Mapping[str, t.Any] = (obj.get("metadata") or {}).get("labels") or {}
     return found
 
 
-def annotations(obj: Object) -> t.Mapping[str, t.Any]:
+def annotations_of(obj: Object) -> t.Mapping[str, t.Any]:
     found: t.Mapping[str, t.Any] = (obj.get("metadata") or {}).get("annotations") or {}
     return found

@@ -17,10 +17,10 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_api_client
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config import (
     KEY,
     Edit,
-    effective,
     plan_edit,
     read_document,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_effective import effective
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_schema import check_release, leaves
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_objects import (
     Names,

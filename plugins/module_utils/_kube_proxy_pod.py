@@ -14,6 +14,8 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_api
 from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Plan
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 
+Object = t.Mapping[str, t.Any]
+
 DELETE = "delete"
 WAIT = "wait"
 
@@ -48,13 +50,13 @@ class ProxyPod:
 PodPlan = Plan[t.Optional[ProxyPod], str]
 
 
-def parse_pod(obj: kube.Object) -> ProxyPod:
+def parse_pod(obj: Object) -> ProxyPod:
     """A Pod object. Its kube-proxy container is the one of that name, else the only one."""
     metadata, spec, status = obj.get("metadata") or {}, obj.get("spec") or {}, obj.get("status") or {}
     names = [str(container.get("name")) for container in spec.get("containers") or []]
     container = "kube-proxy" if "kube-proxy" in names or not names else names[0]
     statuses = status.get("containerStatuses") or []
-    of_container = next((one for one in statuses if one.get("name") == container), {})
+    of_container: Object = next((one for one in statuses if one.get("name") == container), {})
     state = of_container.get("state") or {}
     conditions = {one.get("type"): one.get("status") for one in status.get("conditions") or []}
     return ProxyPod(
@@ -71,7 +73,7 @@ def parse_pod(obj: kube.Object) -> ProxyPod:
     )
 
 
-def _trouble(state: kube.Object, last: kube.Object) -> str:
+def _trouble(state: Object, last: Object) -> str:
     for what, now in (("waiting", state.get("waiting")), ("terminated", state.get("terminated"))):
         if now:
             words = " ".join(str(now[key]) for key in ("reason", "message") if now.get(key))
@@ -80,24 +82,24 @@ def _trouble(state: kube.Object, last: kube.Object) -> str:
     return f"container ended before with exit code {before.get('exitCode')}" if before else ""
 
 
-def is_owned_by(obj: kube.Object, daemon_set: str) -> bool:
+def is_owned_by(obj: Object, daemon_set: str) -> bool:
     owners = (obj.get("metadata") or {}).get("ownerReferences") or []
     return any(owner.get("kind") == "DaemonSet" and owner.get("name") == daemon_set for owner in owners)
 
 
-def is_kube_proxy(obj: kube.Object) -> bool:
+def is_kube_proxy(obj: Object) -> bool:
     metadata = obj.get("metadata") or {}
     names = [container.get("name") for container in (obj.get("spec") or {}).get("containers") or []]
     return "kube-proxy" in names or (metadata.get("labels") or {}).get("k8s-app") == "kube-proxy"
 
 
-def is_alive(obj: kube.Object) -> bool:
+def is_alive(obj: Object) -> bool:
     """Neither on its way out nor over."""
     over = (obj.get("status") or {}).get("phase") in ("Succeeded", "Failed")
     return not over and not (obj.get("metadata") or {}).get("deletionTimestamp")
 
 
-def the_one(objects: t.Iterable[kube.Object], daemon_set: str, node: str) -> ProxyPod | None:
+def the_one(objects: t.Iterable[Object], daemon_set: str, node: str) -> ProxyPod | None:
     """The DaemonSet's pod on a node. Two kube-proxies on a node fight for the kernel: that is an error."""
     alive = [obj for obj in objects if is_alive(obj) and (is_owned_by(obj, daemon_set) or is_kube_proxy(obj))]
     if len(alive) > 1:

@@ -14,7 +14,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config import effective
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_effective import effective
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model import (
     NodeView,
     ServicePort,
@@ -76,7 +76,7 @@ def node_of(state: Object, name: str, links: t.Any) -> Node:
             remedy="See config_problem in what cluster_services_info returned.",
         )
     config = effective(written)
-    raw = next((one for one in state["nodes"] if one["name"] == name), {})
+    raw: Object = next((one for one in state["nodes"] if one["name"] == name), {})
     return Node(node_view(state, name), parse_addresses(links), node_ips(raw, config["bindAddress"]), config)
 
 

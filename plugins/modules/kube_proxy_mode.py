@@ -87,7 +87,7 @@ actions:
   returned: success
   type: list
   elements: str
-  sample: ["set mode from 'iptables' to 'ipvs'"]
+  sample: ['set mode from "iptables" to "ipvs"']
 mode:
   description: The mode that is wanted, and the one in the ConfigMap before and after. Empty is kube-proxy's default.
   returned: success
