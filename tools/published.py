@@ -2,14 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The collection as Galaxy would hand it out: built from the checkout's files and unpacked. Shared by the gates that judge it."""
+"""The collection as Galaxy would hand it out: built from the checkout's files and installed. Shared by the gates that judge it."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 from tools.report import ROOT, repository_files
@@ -24,25 +24,29 @@ def copy_sources(target: Path, root: Path = ROOT) -> None:
         shutil.copy2(root / path, target / path, follow_symlinks=False)
 
 
-def build(work: Path, root: Path = ROOT) -> Path:
-    """Build the artefact below `work` and return the path of the tarball.
+def galaxy(work: Path, *arguments: str | Path) -> None:
+    """Run `ansible-galaxy collection ...` with the collections below `work` as the only ones.
 
-    :raises subprocess.CalledProcessError: when ansible-galaxy refuses; its words are on the terminal
+    :raises subprocess.CalledProcessError: when it refuses; its words are on the terminal
     """
+    program = Path(sys.executable).parent / "ansible-galaxy"
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(work)}
+    subprocess.run([program, "collection", *arguments], check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+def build(work: Path, root: Path = ROOT) -> Path:
+    """Build the artefact below `work` and return the path of the tarball."""
     shutil.rmtree(work, ignore_errors=True)
-    sources = work / "sources"
-    copy_sources(sources, root)
-    galaxy = Path(sys.executable).parent / "ansible-galaxy"
-    command = [str(galaxy), "collection", "build", "--output-path", str(work), str(sources)]
-    subprocess.run(command, check=True, cwd=sources, stdout=subprocess.DEVNULL)
+    copy_sources(work / "sources", root)
+    galaxy(work, "build", "--output-path", work, work / "sources")
     return next(work.glob(f"{NAMESPACE}-{NAME}-*.tar.gz"))
 
 
-def unpack(tarball: Path, work: Path) -> Path:
-    """Unpack the artefact below `work` and return the root of the collection, which ansible-test accepts by its path."""
-    collection = work / "ansible_collections" / NAMESPACE / NAME
-    shutil.rmtree(collection, ignore_errors=True)
-    collection.mkdir(parents=True)
-    with tarfile.open(tarball) as archive:
-        archive.extractall(collection, filter="data")
-    return collection
+def install(tarball: Path, work: Path) -> Path:
+    """Install the artefact below `work` as a user would and return the root of the collection.
+
+    Its path ends as ansible-test wants it.
+    """
+    shutil.rmtree(work / "ansible_collections", ignore_errors=True)
+    galaxy(work, "install", "--offline", "--force", "--collections-path", work, tarball)
+    return work / "ansible_collections" / NAMESPACE / NAME

@@ -24,7 +24,7 @@ from pathlib import Path
 from ansible_test._internal import python_requirements
 from ansible_test._internal.constants import SUPPORTED_PYTHON_VERSIONS
 
-from tools.published import build, unpack
+from tools.published import build, install
 from tools.report import ROOT
 
 CACHE = ROOT / ".cache" / "sanity"
@@ -90,10 +90,10 @@ def environment(home: Path, collection: Path) -> dict[str, str]:
 
 
 def main() -> int:
-    """Build, unpack, test."""
+    """Build, install, test."""
     home = CACHE / "home"
     prepare_home(home)
-    collection = unpack(build(CACHE / "build"), CACHE)
+    collection = install(build(CACHE / "build"), CACHE)
     command = [str(Path(sys.executable).parent / "ansible-test"), "sanity", "--color", "no", *sys.argv[1:]]
     return subprocess.run(command, cwd=collection, env=environment(home, collection), check=False).returncode
 
