@@ -88,7 +88,12 @@ def plan_edit(text: str, mode: str, settings: t.Mapping[str, t.Any]) -> Edit:
     wanted = [(("mode",), mode), *leaves(settings)]
     document = read_document(text)
     _refuse_duplicates(_yaml.compose(text)[document.number], ())
-    target = copy.deepcopy(document.values)
+    try:
+        target = _unshared(document.values)
+    except RecursionError as error:
+        raise InvalidConfiguration(
+            f"{KEY} in kube-proxy's ConfigMap contains itself", remedy="Correct it by hand."
+        ) from error
     changes = [(path, value) for path, value in wanted if _put(target, path, value)]
     mode_before = str(document.values.get("mode") or "")
     if not changes:
@@ -103,6 +108,13 @@ def plan_edit(text: str, mode: str, settings: t.Mapping[str, t.Any]) -> Edit:
         warning = f"The {KIND} was written anew: its comments and its formatting are lost, because it holds {error}."
         return Edit(text, after, mode_before, actions, (warning,))
     return Edit(text, after, mode_before, actions)
+
+
+def _unshared(value: t.Any) -> t.Any:
+    """A copy in which nothing stands in two places: an edit at one alias must not show at the others."""
+    if isinstance(value, dict):
+        return {key: _unshared(inner) for key, inner in value.items()}
+    return [_unshared(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _put(values: dict[str, t.Any], path: tuple[str, ...], wanted: t.Any) -> bool:
