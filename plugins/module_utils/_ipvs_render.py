@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Virtual servers for people and for modules: lines as C(ipvsadm -Sn) writes them, and options. Private to this collection."""
+"""Virtual servers for people and for modules: lines and options. Private to this collection.
+
+The lines are those of C(ipvsadm -Sn), letter by letter, with the thresholds besides, which it leaves out.
+"""
 
 from __future__ import annotations
 
@@ -71,8 +74,15 @@ def _real_settings(real: RealServer) -> str:
     text = f" {_FORWARD_SWITCHES.get(method, method)} -w {real.weight}"
     if real.upper_threshold or real.lower_threshold:
         text += f" -x {real.upper_threshold} -y {real.lower_threshold}"
-    for option, value in _tunnel(real).items():
-        text += f" --{option.replace('tunnel_', 'tun-')} {value}"
+    return text + _tunnel_settings(real) if real.forward_method == TUNNEL else text
+
+
+def _tunnel_settings(real: RealServer) -> str:
+    text = f" --tun-type {name_of(real.tunnel_type, TUNNEL_TYPES)}"
+    if real.tunnel_port:
+        text += f" --tun-port {real.tunnel_port}"
+    if real.tunnel_flags or real.tunnel_type:
+        text += f" --tun-{name_of(real.tunnel_flags, TUNNEL_FLAGS)}"
     return text
 
 

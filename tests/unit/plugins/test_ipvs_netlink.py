@@ -22,6 +22,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_session im
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_wanted import wanted_from_options
 from tests.unit.plugins.ipvs_kernel import FakeKernel
 
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "ipvs"
 WEB = {"address": "10.96.0.1", "port": 80, "real_servers": [{"address": "10.0.0.1"}, {"address": "10.0.0.2"}]}
 
 
@@ -30,6 +31,34 @@ def loaded(tmp_path: Path) -> str:
     path = tmp_path / "ip_vs"
     path.touch()
     return str(path)
+
+
+class Recording:
+    """A socket that answers as a kernel did once, as long as it is asked the same."""
+
+    def __init__(self, path: Path) -> None:
+        self.lines = path.read_text("utf-8").splitlines()
+
+    def send(self, data: bytes) -> int:
+        assert self.lines.pop(0) == f"send {data.hex()}"
+        return len(data)
+
+    def recv_into(self, buffer: bytearray, _size: int, _flags: int) -> int:
+        kind, _space, text = self.lines.pop(0).partition(" ")
+        assert kind == "recv"
+        buffer[: len(text) // 2] = bytes.fromhex(text)
+        return len(text) // 2
+
+    def close(self) -> None:
+        assert not self.lines
+
+
+def test_a_real_kernels_table_is_what_ipvsadm_says() -> None:
+    with Ipvs(lambda: Recording(FIXTURES / "everything.netlink")) as connection:
+        text = render(connection.read())
+        assert connection.timeouts() == (900, 120, 300)
+    said = (FIXTURES / "everything.ipvsadm").read_text("utf-8")
+    assert sorted(text.replace(" -x 100 -y 50", "").splitlines()) == sorted(said.splitlines())
 
 
 def ipvs(kernel: FakeKernel) -> t.Callable[[], Ipvs]:
