@@ -40,6 +40,8 @@ def _facts(folder: Folder, state: State) -> dict[str, t.Any]:
     return {
         "ansible_user": "root",
         "ansible_ssh_common_args": f"-F {shlex.quote(str(folder.ssh_config))}",
+        # Nodes of two labs have the same addresses: a shared connection must not lead from one lab into the other.
+        "ansible_control_path_dir": str(folder.ssh_config.with_name("cp")),
         "lab_name": folder.name,
         "lab_namespace": folder.name,
         "lab_kubernetes_version": state.options.kubernetes,
