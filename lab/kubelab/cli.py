@@ -146,6 +146,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LabError as error:
         complain(error)
         return 1
+    except BrokenPipeError:
+        # Whoever read our output has seen enough of it (`lab status | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         complain(LabError("interrupted", "Run the command again: it goes on from here."))
         return INTERRUPTED

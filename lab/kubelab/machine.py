@@ -27,6 +27,7 @@ if t.TYPE_CHECKING:
 # In the environment of a node's process: how the next command finds it, even when the one that started it was killed.
 MARK = "LAB_NODE"
 SHARED_MEMORY = Path("/dev/shm")
+BOOT = Path(__file__).with_name("boot-node")
 
 
 def kernel_arguments(node: Node, folder: Folder, disk: str) -> list[str]:
@@ -68,10 +69,15 @@ class Machines:
         place.mkdir(parents=True, exist_ok=True)
         argv = [
             *("nsenter", f"--net={self.namespace.path}", "taskset", "--cpu-list", str(node.cpu)),
-            *(self.state.kernel, *kernel_arguments(node, self.folder, self.state.disk)),
+            *(str(BOOT), *kernel_arguments(node, self.folder, self.state.disk)),
         ]
         # Without TMPDIR the kernel puts the node's memory into /dev/shm, where it has to be.
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder.path), MARK: node.name}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder.path),
+            "LAB_KERNEL": self.state.kernel,
+            MARK: node.name,
+        }
         with self.folder.console(node).open("ab") as console:
             subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environment, start_new_session=True

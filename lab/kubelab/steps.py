@@ -30,8 +30,9 @@ CONTAINED = (
 
 
 def say(line: str) -> None:
-    """Print one line at once, also into a pipe."""
-    print(line, flush=True)
+    """Print one line at once, also into a pipe and from several threads."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def duration(seconds: float) -> str:
