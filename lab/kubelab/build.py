@@ -16,9 +16,9 @@ from kubelab.lock import held
 from kubelab.steps import say, step
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-DISK_FOR_A_COLD_BUILD = 20 * host.GIGABYTE
+DISK_FOR_A_COLD_BUILD = 15 * host.GIGABYTE
 
 
 @dataclass(frozen=True)
@@ -57,3 +57,17 @@ class Builder:
                     self.store.make(by_entry[entry], self.path)
             host.give_to_caller(self.store.root)
         say(f"built things are in {self.store.root}")
+
+    def prune(self, wanted: Iterable[Recipe], used: Iterable[Path]) -> None:
+        """Free the space of what neither these recipes nor a running lab need."""
+        with held(self.store.lock, "the cache of built things"), step("prune"):
+            self.store.sweep()
+            keep = {one.entry for recipe in wanted for one in _with_needs(recipe)} | {path.name for path in used}
+            freed = self.store.prune(keep.__contains__)
+        say(f"{freed / host.GIGABYTE:.1f} GB are free again")
+
+
+def _with_needs(recipe: Recipe) -> Iterator[Recipe]:
+    yield recipe
+    for need in recipe.needs:
+        yield from _with_needs(need)

@@ -114,6 +114,14 @@ class Store:
         for path in self._unfinished():
             host.remove_tree(path)
 
+    def prune(self, keep: Callable[[str], bool]) -> int:
+        """Remove what is not to be kept, and all downloads; the bytes that are free again."""
+        before = shutil.disk_usage(self.root).free
+        entries = [about.parent for about in self.root.glob(f"*/{ABOUT}")]
+        for path in (self.downloads, self.root / "logs", *(path for path in entries if not keep(path.name))):
+            host.remove_tree(path)
+        return shutil.disk_usage(self.root).free - before
+
     def _unfinished(self) -> Iterator[Path]:
         return (path for path in self.root.glob("*-*") if path.is_dir() and not (path / ABOUT).is_file())
 
@@ -158,9 +166,3 @@ def open_store(environment: Mapping[str, str], checkout: Path) -> Store:
     named = [Path(word) for word in environment.get("LAB_CACHE", "").split(":") if word]
     beside = checkout.parent / "shared" / "lab-cache"
     return Store(default_root(environment), tuple(path.resolve() for path in (*named, beside) if path.is_dir()))
-
-
-def copy_text(source: Path, target: Path) -> None:
-    """Copy a file, making its folder."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source, target)

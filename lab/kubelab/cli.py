@@ -24,7 +24,7 @@ from kubelab.inventory import inventory
 from kubelab.lab import Lab, choose
 from kubelab.options import Options
 from kubelab.recipes import disk, kernel
-from kubelab.state import folder
+from kubelab.state import every, folder
 from kubelab.steps import complain, duration, say
 
 if t.TYPE_CHECKING:
@@ -47,6 +47,12 @@ def _build(arguments: argparse.Namespace, lab: Lab) -> None:
         Options(kubernetes=version).check()
         lab.builder.build(kernel.recipe(), disk.for_release(version))
         say(f"the kernel and the disk for Kubernetes {version} are built")
+
+
+def _prune(_arguments: argparse.Namespace, lab: Lab) -> None:
+    store = lab.builder.store
+    used = [Path(path).parent for state in every(store.root) for path in (state.kernel, state.disk)]
+    lab.builder.prune([kernel.recipe(), *map(disk.for_release, releases.OFFERED)], used)
 
 
 def _up(arguments: argparse.Namespace, lab: Lab) -> None:
@@ -72,6 +78,7 @@ def _inventory(_arguments: argparse.Namespace, lab: Lab) -> None:
 
 COMMANDS = {
     "build": Command(_build),
+    "prune": Command(_prune),
     "up": Command(_up),
     "down": Command(lambda _, lab: lab.down()),
     "status": Command(lambda _, lab: lab.status()),
@@ -94,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_build_and_up(commands)
+    commands.add_parser("prune", help="free the disk space of downloads and of what older recipes built")
     commands.add_parser("down", help="leave nothing of the lab")
     commands.add_parser("status", help="say what is there")
     shell = commands.add_parser("ssh", help="open a shell on a node, or run a command there")

@@ -26,6 +26,11 @@ PACKAGES_TO_BUILD = (
 PACKAGES_TO_RUN = "iproute2 netcat-openbsd openssh-client util-linux".split()
 KEPT_VARIABLES = ("HOME", "PATH", "XDG_CACHE_HOME", "LAB_CACHE", "LAB_NAME", "GOPROXY", "GOSUMDB", "GOFLAGS")
 GIGABYTE = 1 << 30
+RUNTIME = Path("/run/netops-kube-proxy-lab")
+MAP_LIMIT = Path("/proc/sys/vm/max_map_count")
+# Scattered pages of a node's process are separate mappings of the host: an API server was seen at 35,000 within its
+# first minute, and at the usual limit of 65,530 it would be killed.
+MAPS_WANTED = 1 << 20
 
 
 def require_linux() -> None:
@@ -115,3 +120,22 @@ def require_disk(path: Path, wanted: int) -> None:
             f"{wanted / GIGABYTE:.0f} GB of free disk are needed under {path}, {free / GIGABYTE:.1f} GB are free",
             "Free some, or set XDG_CACHE_HOME to a folder on a larger disk.",
         )
+
+
+def raise_map_limit() -> None:
+    """Let processes have enough memory mappings; the old limit is kept for `restore_map_limit`."""
+    limit = MAP_LIMIT.read_text(encoding="utf-8")
+    if int(limit) < MAPS_WANTED:
+        RUNTIME.mkdir(parents=True, exist_ok=True)
+        (RUNTIME / MAP_LIMIT.name).write_text(limit, encoding="utf-8")
+        MAP_LIMIT.write_text(str(MAPS_WANTED), encoding="utf-8")
+
+
+def restore_map_limit() -> None:
+    """Put the limit back when no lab is left."""
+    kept = RUNTIME / MAP_LIMIT.name
+    if not RUNTIME.exists() or any(path.is_dir() for path in RUNTIME.iterdir()):
+        return
+    if kept.exists():
+        MAP_LIMIT.write_text(kept.read_text(encoding="utf-8"), encoding="utf-8")
+    remove_tree(RUNTIME)

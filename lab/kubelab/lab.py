@@ -13,6 +13,7 @@ import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from kubelab import host, machine, network, seed, ssh
 from kubelab.errors import LabError
@@ -60,9 +61,6 @@ class Lab:
 
     def up(self, options: Options) -> None:
         """Make the lab be there with these options, every node booted."""
-        machine.require_tun()
-        host.install(host.PACKAGES_TO_RUN, self.builder.store.root / "logs")
-        self.builder.build(kernel.recipe(), disk.for_release(options.kubernetes))
         with held(self.folder.lock, f"the lab {self.folder.name}"):
             state = self.folder.read()
             if state is None or not state.ready or not self.namespace.exists():
@@ -74,9 +72,15 @@ class Lab:
                 )
             self._boot_missing(state)
             self.folder.write(replace(state, ready=True))
+            host.give_to_caller(self.folder.path.parent)
         say(f"the lab {self.folder.name} is up: {', '.join(node.name for node in state.nodes)}")
+        if self.builder.store.find(disk.for_release(options.kubernetes)) != Path(state.disk).parent:
+            say("its nodes were made by older recipes: `lab/lab down` and `up` makes new ones")
 
     def _create(self, options: Options) -> State:
+        machine.require_tun()
+        host.install(host.PACKAGES_TO_RUN, self.builder.store.root / "logs")
+        self.builder.build(kernel.recipe(), disk.for_release(options.kubernetes))
         if self.folder.read() is None and self.namespace.exists():
             raise LabError(
                 f"there is a network namespace {self.folder.name} that is not this user's lab",
@@ -85,6 +89,8 @@ class Lab:
         self._destroy()
         state = self._plan(options)
         machine.require_memory(state.nodes)
+        host.require_disk(self.folder.path, len(state.nodes) * host.GIGABYTE)
+        host.raise_map_limit()
         # Written before anything is made: whoever comes after an interruption knows that what is there is ours.
         self.folder.write(state)
         with step("network and keys"):
@@ -156,7 +162,7 @@ class Lab:
             else:
                 with step(f"down: {self.folder.name}"):
                     self._destroy()
-        self.folder.lock.unlink(missing_ok=True)
+                    host.restore_map_limit()
 
     def _destroy(self) -> None:
         machine.end_all(self.namespace)

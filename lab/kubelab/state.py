@@ -15,8 +15,6 @@ from pathlib import Path
 from kubelab import host
 from kubelab.options import Node, Options
 
-RUNTIME = Path("/run/netops-kube-proxy-lab")
-
 
 @dataclass(frozen=True)
 class State:
@@ -69,7 +67,7 @@ class Folder:
     @property
     def sockets(self) -> Path:
         """User-Mode Linux keeps sockets there: a short path, for theirs has 108 characters at most."""
-        return RUNTIME / self.name
+        return host.RUNTIME / self.name
 
     def node(self, node: Node) -> Path:
         """Disk, seed and console of a node."""
@@ -113,6 +111,7 @@ def folder(root: Path, name: str) -> Folder:
     return Folder(name, root / "labs" / name)
 
 
-def all_names(root: Path) -> list[str]:
-    """Labs that exist."""
-    return sorted(path.parent.name for path in (root / "labs").glob("*/state.json"))
+def every(root: Path) -> list[State]:
+    """The states of all labs of this user."""
+    states = (Folder(path.parent.name, path.parent).read() for path in sorted((root / "labs").glob("*/state.json")))
+    return [state for state in states if state is not None]
