@@ -46,7 +46,7 @@ def text(value: t.Any) -> Wrong:
     return None if isinstance(value, str) else "a text"
 
 
-def anything(value: t.Any) -> Wrong:  # noqa: ARG001
+def anything(_value: t.Any) -> Wrong:
     return None
 
 

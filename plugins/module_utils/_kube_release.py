@@ -93,7 +93,7 @@ def assess(mode: str, releases: t.Sequence[Release], gates: t.Mapping[str, t.Any
     return list(dict.fromkeys(found))
 
 
-def _always(release: Release, gates: t.Mapping[str, t.Any]) -> list[Finding]:  # noqa: ARG001
+def _always(_release: Release, _gates: t.Mapping[str, t.Any]) -> list[Finding]:
     return []
 
 
@@ -158,7 +158,7 @@ def _nftables(release: Release, gates: t.Mapping[str, t.Any]) -> list[Finding]:
     return [Finding("warning", f"nftables mode is {stage} in kube-proxy {release}; it is stable from 1.33.")]
 
 
-def _empty(release: Release, gates: t.Mapping[str, t.Any]) -> list[Finding]:  # noqa: ARG001
+def _empty(release: Release, _gates: t.Mapping[str, t.Any]) -> list[Finding]:
     if release >= EMPTY_IS_NFTABLES:
         return [
             Finding(

@@ -133,16 +133,16 @@ def foreign(
     return found
 
 
-def _cluster_ip(port: ServicePort, node: Node) -> t.Iterator[Entry]:  # noqa: ARG001
+def _cluster_ip(port: ServicePort, _node: Node) -> t.Iterator[Entry]:
     yield _entry(port, port.cluster_ip, port.port, port.policy.internal_local, "cluster_ip")
 
 
-def _external_ips(port: ServicePort, node: Node) -> t.Iterator[Entry]:  # noqa: ARG001
+def _external_ips(port: ServicePort, _node: Node) -> t.Iterator[Entry]:
     for address in port.external_ips:
         yield _entry(port, address, port.port, port.policy.external_local, "external_ip")
 
 
-def _load_balancer_ips(port: ServicePort, node: Node) -> t.Iterator[Entry]:  # noqa: ARG001
+def _load_balancer_ips(port: ServicePort, _node: Node) -> t.Iterator[Entry]:
     for address in port.load_balancer_ips:
         yield _entry(port, address, port.port, port.policy.external_local, "load_balancer_ip")
 

@@ -24,7 +24,8 @@ def server_of(*answers: bytes | kube.TransportError) -> tuple[kube.KubeApi, list
     """An API server that gives these answers in turn, and the queries that it got."""
     left, queries = list(answers), []
 
-    def transport(_method: str, _path: str, query: kube.Query, _body: kube.Object | None) -> bytes:
+    def transport(method: str, path: str, query: kube.Query, body: kube.Object | None) -> bytes:
+        del method, path, body
         queries.append(dict(query))
         answer = left.pop(0)
         if isinstance(answer, kube.TransportError):
@@ -105,9 +106,9 @@ KUBECONFIGS: list[tuple[set[str], dict[str, str], str | None, str | None, str]] 
     ({"/a", "/b", "/etc/kubernetes/admin.conf"}, {"KUBECONFIG": "/b"}, "/a", "/a", ""),
     ({"/b", "/c"}, {"K8S_AUTH_KUBECONFIG": "/b", "KUBECONFIG": "/c"}, None, "/b", ""),
     ({"/c", "/etc/kubernetes/admin.conf"}, {"KUBECONFIG": "/x:/c"}, None, "/x:/c", ""),
-    ({"/etc/kubernetes/admin.conf", "/home/u/.kube/config"}, {}, None, "/etc/kubernetes/admin.conf", ""),
-    ({"/home/u/.kube/config"}, {}, None, "/home/u/.kube/config", ""),
-    ({"/home/u/.kube/config"}, {}, "/a", None, "option kubeconfig names /a"),
+    ({"/etc/kubernetes/admin.conf", "/root/.kube/config"}, {}, None, "/etc/kubernetes/admin.conf", ""),
+    ({"/root/.kube/config"}, {}, None, "/root/.kube/config", ""),
+    ({"/root/.kube/config"}, {}, "/a", None, "option kubeconfig names /a"),
     ({"/etc/kubernetes/admin.conf"}, {"KUBECONFIG": "/c"}, None, None, "KUBECONFIG names /c"),
     (set(), {}, None, None, "neither /etc/kubernetes/admin.conf nor ~/.kube/config"),
 ]
@@ -122,7 +123,7 @@ def test_the_kubeconfig_is_looked_for_in_order(
     words: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("HOME", "/home/u")
+    monkeypatch.setenv("HOME", "/root")
     if used:
         assert find_kubeconfig(option, environ, files.__contains__) == used
         return

@@ -219,7 +219,7 @@ BAD_SETTINGS: list[tuple[dict[str, t.Any], str]] = [
     ({"detectLocalMode": "clustercidr"}, "detectLocalMode must be one of ClusterCIDR"),
     ({"mode": "ipvs"}, "settings may not hold mode. The option mode sets the mode."),
     ({"kind": "x"}, "settings may not hold kind"),
-    ({1: 2}, "1 is not a field"),
+    ({"1": 2}, "1 is not a field"),
     ({"ipvs": {"scheduler": {"a": 1}}}, "ipvs.scheduler must be one of"),
 ]
 
@@ -256,11 +256,11 @@ def test_what_older_releases_do_not_know() -> None:
     check_release({"nodePortAddresses": ["primary"]}, [Release(1, 36)])
     check_release({"nodePortAddresses": ["all"]}, [Release(1, 37)])
     check_release({"nftables": {}}, [])
-    with pytest.raises(InvalidInput, match="1.36 does not know nodePortAddresses"):
+    with pytest.raises(InvalidInput, match=r"1\.36 does not know nodePortAddresses"):
         check_release({"nodePortAddresses": ["all"]}, [Release(1, 37), Release(1, 36)])
-    with pytest.raises(InvalidInput, match="1.36 does not know nodePortAddresses"):
+    with pytest.raises(InvalidInput, match=r"1\.36 does not know nodePortAddresses"):
         check_release({"nodePortAddresses": ["primary", "10.0.0.0/8"]}, [Release(1, 36)])
-    with pytest.raises(InvalidInput, match="1.28 does not know the section nftables"):
+    with pytest.raises(InvalidInput, match=r"1\.28 does not know the section nftables"):
         check_release({"nftables": {"masqueradeAll": True}}, [Release(1, 28)])
 
 
@@ -377,8 +377,10 @@ def test_an_edit_says_what_was_asked_for_and_once_is_enough(text: str, mode: str
 
 @given(st.text(alphabet="abk:-{}[]&*!|>'\"# \n\r\t%@`,?~\\\x85\ufeff", max_size=60))
 def test_any_text_is_read_or_refused_in_words(text: str) -> None:
+    refused: list[str] = []
     for candidate in (text, HEAD + text):
         try:
             plan_edit(candidate, "ipvs", {"ipvs": {"scheduler": "rr"}})
         except KubeProxyError as error:
-            assert str(error)  # noqa: PT017
+            refused.append(str(error))
+    assert all(refused)

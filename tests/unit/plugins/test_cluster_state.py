@@ -1,0 +1,169 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The state of a cluster: what is kept of its objects, and the text that it travels as."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import typing as t
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _cluster_state as state_of
+from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state_read import gather
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_objects import Names
+from tests.unit.plugins.kube_api_server import CONFIG_MAP, DAEMON_SET, FakeServer
+from tests.unit.plugins.kube_services import endpoint, endpoint_slice, service
+
+NAMES = Names("kube-system", "kube-proxy", "kube-proxy")
+
+
+def server() -> FakeServer:
+    found = FakeServer()
+    found.lists["/api/v1/services"] = [service(sessionAffinity="ClientIP")]
+    found.lists["/apis/discovery.k8s.io/v1/endpointslices"] = [endpoint_slice(endpoint("10.180.0.1", "cp1", "RSt"))]
+    found.lists["/api/v1/namespaces/kube-system/pods"] = [
+        proxy_pod("cp1", "uid-1", "kube-proxy"),
+        proxy_pod("cp1", "uid-0", "kube-proxy", deletionTimestamp="2026-11-22T19:00:00Z"),
+        proxy_pod("w9", "uid-9", "coredns"),
+    ]
+    return found
+
+
+def proxy_pod(node: str, uid: str, owner: str, **metadata: str) -> dict[str, t.Any]:
+    owners = [{"kind": "DaemonSet", "name": owner}]
+    return {"metadata": {"name": uid, "uid": uid, "ownerReferences": owners, **metadata}, "spec": {"nodeName": node}}
+
+
+def test_each_kind_is_listed_once_and_nothing_is_written() -> None:
+    the_server = server()
+    before = copy.deepcopy(the_server.objects)
+    result = gather(the_server.api, NAMES)
+    assert [method for method, _path in the_server.asked] == ["GET"] * 6
+    assert len(set(the_server.asked)) == 6
+    assert the_server.objects == before
+    assert result["counts"] == {"services": 1, "endpoint_slices": 1, "nodes": 1, "kube_proxy_pods": 1}
+    assert result["nodes"] == [
+        {
+            "name": "cp1",
+            "ready": True,
+            "internal_ips": ["192.168.66.10"],
+            "runs_kube_proxy": True,
+            "kube_proxy_uid": "uid-1",
+            "kubelet_version": "v1.37.2",
+        }
+    ]
+    assert result["config"]["metricsBindAddress"] == "127.0.0.1:10249"
+    state = state_of.decode(result["state"])
+    assert state["release"] == "1.37"
+    assert state["services"][0]["affinity"] == 10800
+    assert state["config"]["mode"] == "iptables"
+
+
+def test_a_cluster_without_kube_proxy_is_no_failure() -> None:
+    the_server = server()
+    del the_server.objects[DAEMON_SET], the_server.objects[CONFIG_MAP]
+    result = gather(the_server.api, NAMES)
+    assert result["config"] == {}
+    assert result["config_problem"] == "There is no ConfigMap kube-system/kube-proxy."
+    assert result["nodes"][0]["runs_kube_proxy"] is False
+    assert state_of.decode(result["state"])["config"] is None
+
+
+def test_a_broken_configmap_is_a_finding() -> None:
+    the_server = server()
+    the_server.edit_config("mode: [")
+    assert "is not YAML" in gather(the_server.api, NAMES)["config_problem"]
+
+
+def test_what_kube_proxy_does_not_read_is_left_out() -> None:
+    obj = service(
+        labels={"app": "x", state_of.HEADLESS: ""}, selector={"app": "x"}, ingress=[{"hostname": "lb.example"}]
+    )
+    assert state_of.reduce_service(obj) == {
+        "namespace": "ns1",
+        "name": "svc1",
+        "labels": [state_of.HEADLESS],
+        "type": "ClusterIP",
+        "clusterIP": "10.20.30.41",
+        "clusterIPs": ["10.20.30.41"],
+        "ipFamilies": ["IPv4"],
+        "ports": [{"name": "p80", "protocol": "TCP", "port": 80}],
+    }
+
+
+def test_a_slice_keeps_its_endpoints_first_addresses() -> None:
+    obj = endpoint_slice(
+        {"addresses": ["10.0.0.1", "10.0.0.2"], "conditions": {"ready": None}, "targetRef": {"name": "pod"}},
+        {"addresses": []},
+        endpoint("10.0.0.3", "w1", "rST", zones=["a"], nodes=["w1"]),
+    )
+    assert state_of.reduce_slice(obj)["endpoints"] == [
+        {"address": "10.0.0.1"},
+        {
+            "address": "10.0.0.3",
+            "node": "w1",
+            "ready": False,
+            "serving": True,
+            "terminating": True,
+            "zones": ["a"],
+            "nodes": ["w1"],
+        },
+    ]
+
+
+@pytest.mark.parametrize("half", [{}, {"metadata": None, "spec": None, "status": None}])
+def test_half_an_object_is_reduced(half: dict[str, t.Any]) -> None:
+    assert state_of.reduce_service(half) == {}
+    assert state_of.reduce_slice(half)["endpoints"] == []
+    assert state_of.reduce_node(half)["name"] is None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(max_size=5), json_values, max_size=3))
+def test_a_state_survives_its_text(values: dict[str, t.Any]) -> None:
+    state = {**values, "version": state_of.VERSION}
+    text = state_of.encode(state)
+    assert "\n" not in text
+    assert state_of.decode(text) == state
+
+
+@given(st.text() | st.binary().map(lambda raw: base64.b64encode(raw).decode()) | st.none() | st.integers())
+def test_any_other_text_is_refused_in_words(text: t.Any) -> None:
+    with pytest.raises(InvalidInput, match="cluster_services_info"):
+        state_of.decode(text)
+
+
+@pytest.mark.parametrize("value", [[], {}, {"version": 99}, "x", 1])
+def test_other_json_is_refused_in_words(value: t.Any) -> None:
+    text = base64.b64encode(zlib.compress(json.dumps(value).encode())).decode()
+    with pytest.raises(InvalidInput, match="another release"):
+        state_of.decode(text)
+
+
+def test_the_text_is_small() -> None:
+    services = [
+        service(f"ns/svc-{number}", clusterIP=f"10.96.{number // 250}.{number % 250 + 1}") for number in range(5000)
+    ]
+    slices = [
+        endpoint_slice(
+            *(endpoint(f"10.244.{number % 200}.{last}", "w1", "RSt") for last in range(4)), name=f"ns/svc-{number}"
+        )
+        for number in range(5000)
+    ]
+    # A task's argument of 1 MiB and more is what Ansible becomes slow with.
+    assert len(state_of.encode(state_of.build(services, slices, [], {}, ""))) < 500_000
