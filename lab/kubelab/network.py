@@ -121,6 +121,9 @@ class Namespace:
         """Remove it; its bridges and taps go with it."""
         if self.exists():
             output(["ip", "netns", "delete", self.name])
+        # The first `ip netns add` of a host makes the folder a mount point, which stays when it is empty.
+        if NAMESPACES.is_mount() and not any(NAMESPACES.iterdir()):
+            output(["umount", NAMESPACES])
 
     def processes(self) -> list[int]:
         """Everything that runs in it."""

@@ -170,5 +170,5 @@ def test_other_caches_are_used_and_never_written(tmp_path: Path, monkeypatch: py
 
 
 def test_the_cache_is_where_the_user_keeps_caches(tmp_path: Path) -> None:
-    assert open_store({"HOME": "/home/me"}, tmp_path).root == Path("/home/me/.cache/netops-kube-proxy-lab")
-    assert open_store({"HOME": "/home/me", "XDG_CACHE_HOME": "/c"}, tmp_path).root == Path("/c/netops-kube-proxy-lab")
+    assert open_store({"HOME": "/h"}, tmp_path).root == Path("/h/.cache/netops-kube-proxy-lab")
+    assert open_store({"HOME": "/h", "XDG_CACHE_HOME": "/c"}, tmp_path).root == Path("/c/netops-kube-proxy-lab")
