@@ -201,4 +201,6 @@ def _tunnel(item: Item, method: int) -> tuple[int, int, int]:
         raise BadField("tunnel_port", "a tunnel_type of gue has one, the others have none")
     if flags and kind == TUNNEL_TYPES["ipip"]:
         raise BadField("tunnel_flags", "the tunnel_type ipip has none")
+    if flags == TUNNEL_FLAGS["remcsum"] and kind != TUNNEL_TYPES["gue"]:
+        raise BadField("tunnel_flags", "only the tunnel_type gue has remcsum")
     return kind, port, flags

@@ -122,7 +122,7 @@ options:
             type: int
           tunnel_flags:
             description:
-              - "Checksums of a V(gue) or V(gre) tunnel: V(nocsum), V(csum) or V(remcsum)."
+              - "Checksums of a V(gue) or V(gre) tunnel: V(nocsum), V(csum) or, V(gue) only, V(remcsum)."
               - V(nocsum) unless given.
             type: str
   address:

@@ -181,6 +181,10 @@ BAD_REAL = [
         "tunnel_port: a tunnel_type of gue has one, the others have none.",
     ),
     ({"forward_method": "tunnel", "tunnel_flags": "csum"}, "tunnel_flags: the tunnel_type ipip has none."),
+    (
+        {"forward_method": "tunnel", "tunnel_type": "gre", "tunnel_flags": "remcsum"},
+        "tunnel_flags: only the tunnel_type gue has remcsum.",
+    ),
 ]
 
 
@@ -240,7 +244,7 @@ def real_servers(draw: st.DrawFn, key: ServerKey) -> RealServer:
     tunnel = (0, 0, 0)
     if method == 2:
         kind = draw(st.sampled_from([0, 1, 2]))
-        tunnel = (kind, draw(PORTS) if kind == 1 else 0, draw(st.sampled_from([0, 1, 2])) if kind else 0)
+        tunnel = (kind, draw(PORTS) if kind == 1 else 0, draw(st.integers(0, [0, 2, 1][kind])))
     return RealServer(
         address, port, draw(st.integers(0, 2**31 - 1)), method, upper, draw(st.integers(0, upper)), *tunnel
     )
