@@ -116,11 +116,12 @@ def _refuse_removal(module: ModuleState, going: t.Collection[str]) -> None:
             remedy="Unload these too: add them to name.",
             details={"users": strangers},
         )
-    others = loaded.references - len(loaded.holders)
-    if others > 0:
+    # A holder may have more than one reference (each scheduler has two of ip_vs: register_ip_vs_scheduler takes one as
+    # well), so the number tells about other users only where there are no holders.
+    if loaded.references and not loaded.holders:
         raise KubeProxyError(
             f"{module.name} is in use",
-            seen=f"{others} references that are not modules (rules, sets, virtual servers, devices or sockets)",
+            seen=f"{loaded.references} references that are not modules (rules, sets, virtual servers, devices or sockets)",
             remedy="Remove what uses it first.",
         )
 

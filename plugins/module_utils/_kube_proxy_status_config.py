@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config import effective
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_effective import effective
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_schema import FIELDS, leaves, same
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_release import Release
 

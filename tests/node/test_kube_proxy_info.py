@@ -48,7 +48,7 @@ def test_the_nodes_part(bare: Node) -> None:
         " ip address add 10.96.0.1/32 dev kube-ipvs0; ip address add fd00:10:96::a/128 dev kube-ipvs0;"
         " ipvsadm -A -t 10.96.0.1:443 -s rr; ipvsadm -a -t 10.96.0.1:443 -r 192.0.2.7:6443 -m -w 1"
     )
-    found = bare.module("kube_proxy_info", {})
+    found = bare.module("kube_proxy_info", {"families": ["ipv4"]})
     (device,) = found["ipvs_devices"]
     assert (device["name"], device["kind"], device["state"]) == ("kube-ipvs0", "dummy", "down")
     assert sorted(device["addresses"]) == ["10.96.0.1", "fd00:10:96::a"]
@@ -76,26 +76,16 @@ def test_metrics_off(bare: Node) -> None:
     assert found["synced"] is None
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (
-            {"metrics_address": "http://127.0.0.1:10249"},
-            "metrics_address: 'http://127.0.0.1:10249' is not an address with a port",
-        ),
-        ({"wanted": {"mode": "userspace"}}, "must be one of: iptables, ipvs, nftables"),
-        ({"wanted": {"settings": {"ipvs": {"tcpTimeout": "long"}}}}, "ipvs.tcpTimeout must be a duration"),
-    ],
-)
-def test_bad_input(bare: Node, arguments: dict[str, t.Any], words: str) -> None:
-    assert words in bare.module_fails("kube_proxy_info", arguments)
+def test_bad_input(bare: Node) -> None:
+    arguments = {"wanted": {"settings": {"ipvs": {"tcpTimeout": "long"}}}}
+    assert "ipvs.tcpTimeout must be a duration" in bare.module_fails("kube_proxy_info", arguments)
 
 
 def test_a_damaged_certificate(bare: Node) -> None:
     folder = "/var/lib/kubelet/pki"
     bare.run(f"mkdir -p {folder} && echo nonsense > {folder}/kubelet-client-current.pem")
     try:
-        message = bare.module_fails("kube_proxy_info", {})
+        message = bare.module_fails("kube_proxy_info", {"families": ["ipv4"]})
     finally:
         bare.run(f"rm -rf {folder}")
     assert "The kubelet's client certificate cannot be read: it holds no PEM certificate." in message

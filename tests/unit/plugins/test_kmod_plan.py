@@ -169,7 +169,7 @@ def test_an_old_name_is_explained_where_the_kernel_has_its_successor() -> None:
 
 def test_unloads_holders_first_and_cleans_only_our_file() -> None:
     there = state(
-        module(loaded=loaded("ip_vs", 1, "ip_vs_rr"), persistent_in=(OWN,)),
+        module(loaded=loaded("ip_vs", 2, "ip_vs_rr"), persistent_in=(OWN,)),
         module("ip_vs_rr", loaded=loaded("ip_vs_rr")),
         own_file="# mine\nip_vs\n",
     )
