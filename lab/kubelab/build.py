@@ -45,7 +45,6 @@ class Builder:
         """Build what is missing, each thing once."""
         if not any(True for recipe in wanted for _ in self.missing(recipe)):
             return
-        self.store.root.mkdir(parents=True, exist_ok=True)
         with held(self.store.lock, "the cache of built things"):
             self.store.sweep()
             missing = list(dict.fromkeys(one.entry for recipe in wanted for one in self.missing(recipe)))

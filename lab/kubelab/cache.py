@@ -165,4 +165,4 @@ def open_store(environment: Mapping[str, str], checkout: Path) -> Store:
     """The store of this user, with the read-only ones that LAB_CACHE names and the shared one beside the checkout."""
     named = [Path(word) for word in environment.get("LAB_CACHE", "").split(":") if word]
     beside = checkout.parent / "shared" / "lab-cache"
-    return Store(default_root(environment), tuple(path.resolve() for path in (*named, beside) if path.is_dir()))
+    return Store(default_root(environment), tuple(path.resolve() for path in (*named, beside) if os.path.isdir(path)))

@@ -14,6 +14,7 @@ import sys
 import typing as t
 from pathlib import Path
 
+from kubelab import host
 from kubelab.errors import LabError
 
 if t.TYPE_CHECKING:
@@ -69,6 +70,7 @@ def fetch(target: Path, log: Log) -> None:
     """Put PyPI's Go into a folder, all of it or nothing."""
     fresh = target.with_name(target.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
+    host.install(["python3-venv"], log.path.parent)
     # In a virtual environment of its own: Debian's Python refuses to install packages for the whole system.
     log.run([sys.executable, "-m", "venv", fresh])
     log.run([fresh / "bin" / "pip", "install", "--quiet", PYPI_REQUIREMENT])

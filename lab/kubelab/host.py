@@ -71,6 +71,16 @@ def give_to_caller(path: Path) -> None:
             os.chown(os.path.join(folder, name), *owner, follow_symlinks=False)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder; those that were missing on the way to it belong to the user behind sudo."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    owner = calling_user(os.environ)
+    if owner is not None:
+        for folder in missing:
+            os.chown(folder, *owner)
+
+
 def mounts_below(path: Path) -> list[str]:
     """Mount points at or under a path, the deepest first."""
     prefix = str(path)

@@ -12,6 +12,7 @@ import sys
 import typing as t
 from contextlib import contextmanager
 
+from kubelab import host
 from kubelab.steps import say
 
 if t.TYPE_CHECKING:
@@ -26,7 +27,7 @@ def held(path: Path, purpose: str) -> Iterator[None]:
     The kernel drops a flock with its process, so an interrupted command never leaves one behind. The file stays: removing
     it would let two commands lock two different files of the same name.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    host.make_folder(path.parent)
     with path.open("a+", encoding="utf-8") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
