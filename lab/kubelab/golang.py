@@ -63,7 +63,7 @@ def toolchain(downloads: Path, log: Log) -> Path:
 
 
 def _in(folder: Path) -> Path | None:
-    return next((go for go in sorted(folder.glob("**/bin/go")) if _usable(str(go))), None)
+    return next((go for go in sorted(folder.glob("packages/*/bin/go")) if _usable(str(go))), None)
 
 
 def fetch(target: Path, log: Log) -> None:
@@ -72,8 +72,9 @@ def fetch(target: Path, log: Log) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     host.install(["python3-venv"], log.path.parent)
     # In a virtual environment of its own: Debian's Python refuses to install packages for the whole system.
-    log.run([sys.executable, "-m", "venv", fresh])
-    log.run([fresh / "bin" / "pip", "install", "--quiet", PYPI_REQUIREMENT])
+    log.run([sys.executable, "-m", "venv", fresh / "venv"])
+    log.run([fresh / "venv/bin/pip", "install", "--quiet", "--target", fresh / "packages", PYPI_REQUIREMENT])
+    shutil.rmtree(fresh / "venv")
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
 
