@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from pathlib import Path
 
@@ -112,6 +113,44 @@ def test_iptables_mode_goes_and_ipvs_mode_stays(name: str) -> None:
         "table mangle (ipv4, nft)",
         "table nat (ipv4, nft)",
     ]
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_what_a_real_kube_proxy_left_goes(family: str) -> None:
+    tables = captured(f"kube-proxy-1.37.2-ipvs-after-iptables-{family}.txt")
+    plan, after = planned(IPTABLES_TO_IPVS, tables)
+    assert kept(IPTABLES_TO_IPVS, plan) == {}
+    left = [
+        f"{table} {chain} {spec}"
+        for table, chains in after.items()
+        for chain, rules in chains.items()
+        for spec in ("", *rules)
+    ]
+    gone = [
+        line
+        for at, table in tables.items()
+        for chain, rules in table.chains.items()
+        for spec in ("", *rules)
+        for line in [f"{at.table} {chain} {spec}"]
+        if line not in left
+    ]
+    # The test's own knowledge of what is iptables mode's, told from words.
+    leaving = re.compile(
+        r"KUBE-(SVC|SVL|SEP|EXT|FW)-|KUBE-NODEPORTS|KUBE-EXTERNAL-SERVICES|KUBE-PROXY-CANARY|kubernetes load balancer firewall"
+        r"|^filter KUBE-SERVICES |filter .*-j KUBE-SERVICES"
+    )
+    assert [line for line in left if leaving.search(line)] == []
+    assert [line for line in gone if not leaving.search(line)] == []
+    assert len(gone) > 25
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_a_real_iptables_mode_has_every_jump_of_the_inventory_once(family: str) -> None:
+    tables = captured(f"kube-proxy-1.37.2-iptables-{family}.txt")
+    plan = plan_chains(WantedChains(True, mode="iptables"), tables)
+    assert plan.actions == ()
+    ipvs = captured(f"kube-proxy-1.37.2-ipvs-after-iptables-{family}.txt")
+    assert plan_chains(WantedChains(True, mode="ipvs"), ipvs).actions == ()
 
 
 def test_jumps_go_before_chains_are_emptied_before_they_are_deleted() -> None:
