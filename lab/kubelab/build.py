@@ -12,13 +12,17 @@ from pathlib import Path
 
 from kubelab import host
 from kubelab.cache import Recipe, Store
+from kubelab.errors import LabError
 from kubelab.lock import held
 from kubelab.steps import say, step
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-DISK_FOR_A_COLD_BUILD = 15 * host.GIGABYTE
+# Compiling Kubernetes takes most of both: sources and objects of 7 GB, a linker of 2 GB.
+DISK_TO_COMPILE = 12 * host.GIGABYTE
+DISK_TO_ASSEMBLE = 5 * host.GIGABYTE
+MEMORY = 3 * host.GIGABYTE
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,20 @@ class Builder:
             return
         with held(self.store.lock, "the cache of built things"):
             self.store.sweep()
-            missing = list(dict.fromkeys(one.entry for recipe in wanted for one in self.missing(recipe)))
-            by_entry = {one.entry: one for recipe in wanted for one in self.missing(recipe)}
-            host.require_disk(self.store.root, DISK_FOR_A_COLD_BUILD if len(missing) > 2 else host.GIGABYTE * 6)
-            host.install(host.PACKAGES_TO_BUILD, self.store.root / "logs")
-            for number, entry in enumerate(missing, 1):
-                with step(f"build {number}/{len(missing)}: {by_entry[entry].name}"):
-                    self.store.make(by_entry[entry], self.path)
+            # Looked at again: whoever held the lock until now may have built the same.
+            missing = list({one.entry: one for recipe in wanted for one in self.missing(recipe)}.values())
+            self._check(missing)
+            for number, recipe in enumerate(missing, 1):
+                with step(f"build {number}/{len(missing)}: {recipe.name}"):
+                    self.store.make(recipe, self.path)
             host.give_to_caller(self.store.root)
-        say(f"built things are in {self.store.root}")
+
+    def _check(self, missing: Sequence[Recipe]) -> None:
+        compiling = any(recipe.name.startswith(("go-", "kernel-")) for recipe in missing)
+        host.require_disk(self.store.root, DISK_TO_COMPILE if compiling else DISK_TO_ASSEMBLE)
+        if host.free_memory() < MEMORY:
+            raise LabError(f"a build needs {MEMORY / host.GIGABYTE:.0f} GB of free memory")
+        host.install(host.PACKAGES_TO_BUILD, self.store.root / "logs")
 
     def prune(self, wanted: Iterable[Recipe], used: Iterable[Path]) -> None:
         """Free the space of what neither these recipes nor a running lab need."""

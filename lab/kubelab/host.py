@@ -121,6 +121,12 @@ def install(wanted: Sequence[str], logs: Path) -> None:
         log.run(["apt-get", "install", "-y", "--no-install-recommends", *missing], env=environment, contained=False)
 
 
+def free_memory() -> int:
+    """Bytes that programs can have without anybody being pushed out."""
+    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) << 10
+
+
 def require_disk(path: Path, wanted: int) -> None:
     """Enough free bytes where `path` will be."""
     existing = next(folder for folder in (path, *path.parents) if folder.exists())

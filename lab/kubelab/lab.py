@@ -78,38 +78,43 @@ class Lab:
             say("its nodes were made by older recipes: `lab/lab down` and `up` makes new ones")
 
     def _create(self, options: Options) -> State:
-        machine.require_tun()
-        host.install(host.PACKAGES_TO_RUN, self.builder.store.root / "logs")
-        self.builder.build(kernel.recipe(), disk.for_release(options.kubernetes))
         if self.folder.read() is None and self.namespace.exists():
             raise LabError(
                 f"there is a network namespace {self.folder.name} that is not this user's lab",
                 "Choose another name (--name).",
             )
         self._destroy()
-        state = self._plan(options)
-        machine.require_memory(state.nodes)
-        host.require_disk(self.folder.path, len(state.nodes) * host.GIGABYTE)
+        nodes = nodes_of(options, sorted(os.sched_getaffinity(0)))
+        # All that can be refused is refused before the long work begins.
+        machine.require_tun()
+        machine.require_memory(nodes)
+        host.require_disk(self.folder.path, len(nodes) * host.GIGABYTE)
+        host.install(host.PACKAGES_TO_RUN, self.builder.store.root / "logs")
+        self.builder.build(kernel.recipe(), disk.for_release(options.kubernetes))
+        state = self._plan(options, nodes)
         host.raise_map_limit()
         # Written before anything is made: whoever comes after an interruption knows that what is there is ours.
         self.folder.write(state)
         with step("network and keys"):
-            ssh.make_keys(self.folder, state.nodes)
-            self.folder.ssh_config.write_text(ssh.config(self.folder, self.namespace, state.nodes), encoding="utf-8")
-            for node in state.nodes:
-                self.folder.node(node).mkdir(parents=True)
-                seed.write(self.folder.node(node) / "seed.tar", seed.files(self.folder, node, state.nodes))
-            host.give_to_caller(self.folder.path)
-            self.namespace.create(state.nodes)
+            self._furnish(state)
         return state
 
-    def _plan(self, options: Options) -> State:
+    def _furnish(self, state: State) -> None:
+        ssh.make_keys(self.folder, state.nodes)
+        self.folder.ssh_config.write_text(ssh.config(self.folder, self.namespace, state.nodes), encoding="utf-8")
+        for node in state.nodes:
+            self.folder.node(node).mkdir(parents=True)
+            seed.write(self.folder.node(node) / "seed.tar", seed.files(self.folder, node, state.nodes))
+        host.give_to_caller(self.folder.path)
+        self.namespace.create(state.nodes)
+
+    def _plan(self, options: Options, nodes: Sequence[Node]) -> State:
         store = self.builder
         place = store.path(disk.for_release(options.kubernetes))
         return State(
             ready=False,
             options=options,
-            nodes=tuple(nodes_of(options, sorted(os.sched_getaffinity(0)))),
+            nodes=tuple(nodes),
             kernel=str(store.path(kernel.recipe()) / "linux"),
             disk=str(place / "base.ext4"),
             images=tuple(json.loads((place / "images.json").read_text(encoding="utf-8"))),

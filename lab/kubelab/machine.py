@@ -155,10 +155,9 @@ def memory_used(pid: int) -> int:
 def require_memory(nodes: Iterable[Node]) -> None:
     """Enough memory for these nodes, both free and in the file system that holds it."""
     wanted = sum(node.memory for node in nodes) << 20
-    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    free = int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) << 10
     place = os.statvfs(SHARED_MEMORY)
-    for what, there in (("memory", free), (f"space in {SHARED_MEMORY}", place.f_bavail * place.f_frsize)):
+    space = place.f_bavail * place.f_frsize
+    for what, there in (("memory", host.free_memory()), (f"space in {SHARED_MEMORY}", space)):
         if there < wanted:
             raise LabError(
                 f"the nodes need {wanted / host.GIGABYTE:.1f} GB of {what}, {there / host.GIGABYTE:.1f} GB are free",

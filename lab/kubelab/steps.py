@@ -80,15 +80,18 @@ class Log:
         command = [str(word) for word in argv]
         self.note("$ " + " ".join(command))
         with self.path.open("ab") as stream:
-            status = subprocess.run(
-                [*(CONTAINED if contained else ()), *command],
-                cwd=cwd,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                check=False,
-            ).returncode
+            try:
+                status = subprocess.run(
+                    [*(CONTAINED if contained else ()), *command],
+                    cwd=cwd,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    check=False,
+                ).returncode
+            except OSError as error:
+                raise LabError(f"`{command[0]}` could not be run: {error}", self.advice) from error
         if status != 0:
             raise self.failure(f"{command[0]} ended with status {status}")
 
@@ -107,7 +110,10 @@ class Log:
 def output(argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> str:
     """Standard output of a quick command; LabError with what it said when it fails."""
     command = [str(word) for word in argv]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=env)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=env)
+    except OSError as error:
+        raise LabError(f"`{command[0]}` could not be run: {error}") from error
     if done.returncode != 0:
         raise LabError(f"`{' '.join(command)}` ended with status {done.returncode}: {done.stderr.strip()}")
     return done.stdout
