@@ -17,10 +17,10 @@ pins: ## take the newest tools: write requirements-*.txt anew from requirements-
 	@tools/setup --pins
 
 lab: setup ## build what the lab's nodes are made of
-	lab/lab build
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" lab/lab build
 
 demo: setup ## a three-node cluster, switched to IPVS before your eyes
-	tools/demo
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" python -m tools.demo
 
 test: setup ## every stage below; the last line counts
 	@$(STAGES)
