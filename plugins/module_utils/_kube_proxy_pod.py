@@ -21,8 +21,10 @@ WAIT = "wait"
 
 LOG_LINES = 20
 POLL_SECONDS = 1.0
-# kube-proxy has no readiness probe: Ready means started. One that refuses its configuration is gone within a second.
+# kube-proxy has no readiness probe: Ready means started. One that refuses its configuration says so and is gone within
+# seconds, so it counts as started when it has said something and was still there a little later.
 SETTLE_SECONDS = 3.0
+SILENT_SECONDS = 15.0
 # Two restarts are a crash loop: the third start comes only after 20 seconds of back-off.
 CRASHES = 2
 
@@ -146,6 +148,24 @@ def render(pod: ProxyPod | None) -> str:
 
 
 @dataclass(frozen=True)
+class _Life:
+    """Since when a pod has been Ready, and since when its log has lines."""
+
+    ready_since: float | None = None
+    spoken_since: float | None = None
+
+    def seen(self, now: float, ready: ProxyPod | None, speaks: t.Callable[[ProxyPod], bool]) -> _Life:
+        if ready is None:
+            return _Life()
+        spoken = self.spoken_since if self.spoken_since is not None else (now if speaks(ready) else None)
+        return _Life(now if self.ready_since is None else self.ready_since, spoken)
+
+    def has_settled(self, now: float) -> bool:
+        spoken = self.spoken_since is not None and now - self.spoken_since >= SETTLE_SECONDS
+        return spoken or (self.ready_since is not None and now - self.ready_since >= SILENT_SECONDS)
+
+
+@dataclass(frozen=True)
 class PodWork:
     """Restarting in one cluster. C(now) and C(sleep) are injected by tests."""
 
@@ -172,22 +192,22 @@ class PodWork:
     def _wait(self) -> None:
         """Until a new pod has been Ready for a while. The API server may be away in between: it is asked again."""
         end = self.now() + self.timeout
-        ready_since: float | None = None
+        life = _Life()
         problem: object = "no pod has been made yet"
         while True:
             pod, unreachable = self._look()
-            if self.restart.is_done(pod):
-                ready_since = self.now() if ready_since is None else ready_since
-                if self.now() - ready_since >= SETTLE_SECONDS:
-                    return
-            else:
-                ready_since = None
+            life = life.seen(self.now(), pod if self.restart.is_done(pod) else None, self._speaks)
+            if life.has_settled(self.now()):
+                return
             problem = unreachable or pod or problem
             if pod and pod.uid != self.restart.old_uid and pod.restarts >= CRASHES:
                 raise self._late(pod, "keeps crashing")
             if self.now() >= end:
                 raise self._late(problem, f"is not Ready after {self.timeout:g} s")
             self.sleep(POLL_SECONDS)
+
+    def _speaks(self, pod: ProxyPod) -> bool:
+        return bool(self.log(pod))
 
     def _look(self) -> tuple[ProxyPod | None, kube.ApiError | None]:
         try:

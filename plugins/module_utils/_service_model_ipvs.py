@@ -174,8 +174,7 @@ def _virtual_server(entry: Entry, scheduler: str) -> dict[str, t.Any]:
         "port": number,
         "protocol": protocol,
         "scheduler": scheduler,
-        # syncProxyRules leaves the flag out for NodePorts.
-        "flags": ["mh-port"] if scheduler == "mh" and entry.source != "node_port" else [],
+        "flags": ["mh-port"] if scheduler == "mh" else [],
         "persistence_timeout": entry.affinity or 0,
         "real_servers": [
             {"address": where, "port": port, "weight": 1, "forward_method": "masquerade"}

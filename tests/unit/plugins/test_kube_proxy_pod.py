@@ -53,6 +53,7 @@ class Node:
     def __init__(self, *pods: dict[str, t.Any]) -> None:
         self.server = FakeServer()
         self.server.lists[PODS] = list(pods)
+        self.server.logs[f"{PODS}/kube-proxy-b/log"] = "starting\n"
         self.time = 0.0
         self.deleted_at: float | None = None
         self.after: dict[float, list[dict[str, t.Any]]] = {}
@@ -171,6 +172,14 @@ def test_a_pod_that_does_not_become_ready(after: dict[float, list[dict[str, t.An
         node.restart("a")
     assert all(word in str(caught.value) for word in words)
     assert node.time <= 61
+
+
+def test_one_that_says_nothing_is_watched_longer() -> None:
+    node = Node(pod("a"))
+    node.after = {1: [pod("b")]}
+    del node.server.logs[f"{PODS}/kube-proxy-b/log"]
+    node.restart("a")
+    assert 16 <= node.time <= 17
 
 
 def test_one_that_starts_and_dies_again_is_not_ready() -> None:

@@ -219,7 +219,7 @@ def test_the_scheduler_is_the_configured_one(written: str | None, used: str) -> 
     assert [one["scheduler"] for one in node_virtual_servers(encode(state), NODE, LINKS)] == [used]
 
 
-def test_maglev_has_its_flag_except_for_node_ports() -> None:
+def test_maglev_has_its_flag() -> None:
     spec: dict[str, t.Any] = {
         "type": "LoadBalancer",
         "externalIPs": ["1.1.1.1"],
@@ -228,7 +228,7 @@ def test_maglev_has_its_flag_except_for_node_ports() -> None:
     }
     state = cluster([service(**spec)], config={"ipvs": {"scheduler": "mh"}})
     flags = {one["address"]: one["flags"] for one in node_virtual_servers(encode(state), NODE, LINKS)}
-    assert flags == {"1.1.1.1": ["mh-port"], "2.2.2.2": ["mh-port"], "10.20.30.41": ["mh-port"], "100.101.102.103": []}
+    assert flags == {"1.1.1.1": ["mh-port"], "2.2.2.2": ["mh-port"], "10.20.30.41": ["mh-port"], "100.101.102.103": ["mh-port"]}
 
 
 # TestGetNodeIPs in proxier_test.go (node addresses), TestGetNodeIPs in nodeport_addresses_test.go (networks),
