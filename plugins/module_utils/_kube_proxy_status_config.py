@@ -114,11 +114,6 @@ def _is_unused(path: Path, mode: str) -> bool:
     return (key in _PER_MODE and section != mode) or (key == "masqueradeAll" and section != _masquerade_section(mode))
 
 
-def _is_unsaid(path: Path, value: t.Any) -> bool:
-    # Zero values that kube-proxy replaces by defaults of libraries: what they become is not ours to know.
-    return path[0] in _OVERRIDDEN_BY_FLAGS or (path[0] == "clientConnection" and not value)
-
-
 def _alike(path: Path, wanted: t.Any, running: t.Any) -> bool:
     if path == ("ipvs", "scheduler"):
         return (wanted or "rr") == (running or "rr")
@@ -150,8 +145,8 @@ def differences(
     effective_mode = running_mode or str(running.get("mode") or "")
     target = effective({**settings, "mode": mode or effective_mode}, release)
     actual = effective(running, release)
-    for path, value in leaves(settings):
-        if _is_unused(path, effective_mode) or _is_unsaid(path, value):
+    for path, _value in leaves(settings):
+        if path[0] in _OVERRIDDEN_BY_FLAGS or _is_unused(path, effective_mode):
             continue
         wanted, seen = _at(target, path), _at(actual, path)
         if not _alike(path, wanted, seen):

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,8 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_stat
     read_configz,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_release import Release
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "kube_proxy"
 
 # As 1.37 shows it in ipvs mode: periods and masqueradeAll of the other modes are gone (conversion.go).
 RUNNING: dict[str, t.Any] = {
@@ -222,6 +226,7 @@ def test_no_configuration(answer: dict[str, t.Any] | None) -> None:
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
             "kind": "KubeProxyConfiguration",
             "mode": "",
+            "configSyncPeriod": "0s",
         },
     ],
 )
@@ -247,6 +252,27 @@ def test_alike(settings: dict[str, t.Any], config: dict[str, t.Any]) -> None:
 )
 def test_different(settings: dict[str, t.Any], config: dict[str, t.Any], found: list[tuple[str, t.Any, t.Any]]) -> None:
     assert [(item["field"], item["wanted"], item["running"]) for item in compare(settings, config)] == found
+
+
+def test_a_real_configuration_equals_itself_as_kubeadm_writes_it() -> None:
+    running = configz(json.loads((FIXTURES / "configz-1.37.2-iptables.json").read_text())["kubeproxy.config.k8s.io"])
+    # kubeadm 1.37 marshals zero values: they mean the defaults.
+    written = {
+        "clientConnection": {**running["clientConnection"], "contentType": "", "burst": 0, "qps": 0},
+        "clusterCIDR": running["clusterCIDR"],
+        "configSyncPeriod": "0s",
+        "conntrack": {**running["conntrack"], "min": None, "tcpCloseWaitTimeout": None, "tcpEstablishedTimeout": None},
+        "detectLocal": running["detectLocal"],
+        "detectLocalMode": "",
+        "healthzBindAddress": "",
+        "hostnameOverride": "",
+        "iptables": {"localhostNodePorts": None, "masqueradeBit": None, "minSyncPeriod": "0s", "syncPeriod": "0s"},
+        "ipvs": {"scheduler": "", "syncPeriod": "0s"},
+        "metricsBindAddress": "",
+        "oomScoreAdj": None,
+        "winkernel": running["winkernel"],
+    }
+    assert differences("iptables", checked_settings(written), "iptables", running, Release(1, 37)) == []
 
 
 def test_mode_comes_first_in_meaning() -> None:
