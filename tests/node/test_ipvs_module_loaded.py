@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 import pytest
 
-from tests.labkit import Node
+from tests.labkit import INVENTORY, Node, run_ansible
 
 OWN = "/etc/modules-load.d/netops-kube-proxy.conf"
 NAMES = ["ip_vs", "ip-vs-rr", "nf_conntrack"]
@@ -185,3 +186,13 @@ def test_a_read_only_folder(bare: Node) -> None:
     finally:
         bare.run("umount /etc/modules-load.d")
     assert f"Cannot write {OWN}: Read-only file system" in message
+
+
+def test_not_root(bare: Node) -> None:
+    become = {"ansible_become": True, "ansible_become_user": "nobody", "ansible_become_method": "su"}
+    become["ansible_become_flags"] = "-s /bin/sh"
+    target = [bare.name, "-i", str(INVENTORY), "-e", json.dumps(become)]
+    arguments = json.dumps({"name": ["ip_vs"]})
+    done = run_ansible(bare.lab, "ansible", *target, "-m", "netops.kube_proxy.ipvs_module_loaded", "-a", arguments)
+    assert "This module needs root on the node: it runs as uid 65534. Set become: true." in done.failures
+    assert "ip_vs" not in modules(bare)
