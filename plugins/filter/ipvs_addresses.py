@@ -12,14 +12,13 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import decode
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
-from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_ipvs import bound_addresses, node_of
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_ipvs import bound_addresses
 
 
-def ipvs_addresses(state: str, node_name: str, node_addresses: t.Any) -> list[str]:
-    """The addresses that kube-proxy in ipvs mode should have put on kube-ipvs0 of that node."""
+def ipvs_addresses(state: str, links: t.Any) -> list[str]:
+    """The addresses that kube-proxy in ipvs mode should have put on kube-ipvs0 of the node with these links."""
     try:
-        cluster = decode(state)
-        return bound_addresses(cluster, node_of(cluster, node_name, node_addresses))
+        return bound_addresses(decode(state), links)
     except KubeProxyError as error:
         raise AnsibleFilterError(str(error)) from error
 

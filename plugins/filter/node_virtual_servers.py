@@ -14,16 +14,16 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state i
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_ipvs import node_of, virtual_servers
 
+MODES = ("iptables", "ipvs", "nftables")
 
-def node_virtual_servers(
-    state: str, node_name: str, node_addresses: t.Any, mode: str = "ipvs"
-) -> list[dict[str, t.Any]]:
+
+def node_virtual_servers(state: str, node: str, links: t.Any, mode: str = "ipvs") -> list[dict[str, t.Any]]:
     """What kube-proxy should have programmed into IPVS on that node: nothing unless its mode is ipvs."""
-    if mode not in ("iptables", "ipvs", "nftables"):
-        raise AnsibleFilterError(f"mode must be iptables, ipvs or nftables; it is {mode!r}.")
+    if mode not in MODES:
+        raise AnsibleFilterError(f"mode must be one of {', '.join(MODES)}: it is {mode!r}.")
     try:
         cluster = decode(state)
-        return virtual_servers(cluster, node_of(cluster, node_name, node_addresses)) if mode == "ipvs" else []
+        return virtual_servers(cluster, node_of(cluster, node, links)) if mode == "ipvs" else []
     except KubeProxyError as error:
         raise AnsibleFilterError(str(error)) from error
 

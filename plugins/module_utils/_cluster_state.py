@@ -142,6 +142,15 @@ def uids_by_node(pods: t.Sequence[Object]) -> dict[str, str]:
     }
 
 
+def kubernetes_service(services: t.Sequence[Object]) -> dict[str, t.Any]:
+    """Address and port of the one Service that every cluster has: the API server's own. Empty without it."""
+    for service in services:
+        metadata, spec = service.get("metadata") or {}, service.get("spec") or {}
+        if (metadata.get("namespace"), metadata.get("name")) == ("default", "kubernetes") and spec.get("ports"):
+            return {"address": spec.get("clusterIP"), "port": spec["ports"][0].get("port")}
+    return {}
+
+
 def _endpoint(endpoint: Object) -> State:
     hints, conditions = endpoint.get("hints") or {}, endpoint.get("conditions") or {}
     kept = {

@@ -48,6 +48,7 @@ def gather(api: kube.KubeApi, names: Names) -> dict[str, t.Any]:
         "nodes": [state_of.describe_node(node, uids) for node in nodes],
         "config": effective(config, min(releases, default=None)) if config is not None else {},
         "config_problem": problem,
+        "kubernetes_service": state_of.kubernetes_service(services),
         "counts": {
             "services": len(services),
             "endpoint_slices": len(slices),

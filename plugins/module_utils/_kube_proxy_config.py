@@ -79,13 +79,13 @@ def read_document(text: str) -> Document:
     return Document(number, values)
 
 
-def plan_edit(text: str, mode: str, settings: t.Mapping[str, t.Any]) -> Edit:
-    """The edit that writes a mode and settings. Every character that has nothing to do with them stays.
+def plan_edit(text: str, mode: str | None, settings: t.Mapping[str, t.Any]) -> Edit:
+    """The edit that writes a mode (None: the present one stays) and settings. Every character that has nothing to do with them stays.
 
     :raises InvalidInput: for settings that v1alpha1 does not have
     :raises InvalidConfiguration: as C(read_document), and for a key that stands twice
     """
-    wanted = [(("mode",), mode), *leaves(settings)]
+    wanted = [*([(("mode",), mode)] if mode else []), *leaves(settings)]
     document = read_document(text)
     _refuse_duplicates(_yaml.compose(text)[document.number], ())
     try:

@@ -38,9 +38,9 @@ ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class Wanted:
-    """The mode and the settings that are asked for."""
+    """The mode and the settings that are asked for. Without a mode the present one stays."""
 
-    mode: str
+    mode: str | None
     settings: dict[str, t.Any]
 
 
@@ -83,14 +83,17 @@ class ModeWork:
         return plan_edit(before, self.wanted.mode, self.wanted.settings)
 
     def findings(self, text: str) -> list[Finding]:
-        gates = read_document(text).values.get("featureGates")
-        return assess(self.wanted.mode, self.surroundings.releases, gates if isinstance(gates, dict) else {})
+        """What the calendar says about the mode that this text sets."""
+        values = read_document(text).values
+        gates = values.get("featureGates")
+        return assess(_mode(values), self.surroundings.releases, gates if isinstance(gates, dict) else {})
 
     def plan(self, before: ConfigMap) -> ConfigPlan:
         edit = self.edit(before.text)
         problems = [finding.message for finding in self.findings(edit.after) if finding.severity == "error"]
         if problems:
-            raise InvalidInput(f"Mode {self.wanted.mode} is not possible in this cluster", remedy=" ".join(problems))
+            mode = self.wanted.mode or edit.mode_before
+            raise InvalidInput(f"Mode {mode} is not possible in this cluster", remedy=" ".join(problems))
         if edit.actions and before.resource.get("immutable"):
             raise KubeProxyError(
                 f"{self._ref().words} is immutable",
@@ -128,15 +131,19 @@ class ModeWork:
         release = min(self.surroundings.releases) if self.surroundings.releases else None
         return {
             "mode": {
-                "wanted": self.wanted.mode,
-                "before": str(before.get("mode") or ""),
-                "after": str(after.get("mode") or ""),
+                "wanted": self.wanted.mode or _mode(before),
+                "before": _mode(before),
+                "after": _mode(after),
             },
             "config": effective(after, release),
             "releases": [asdict(finding) for finding in self.findings(plan.after.text)],
             "versions": self.surroundings.versions,
             **self.surroundings.deployment.as_dict(),
         }
+
+
+def _mode(values: t.Mapping[str, t.Any]) -> str:
+    return str(values.get("mode") or "")
 
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:

@@ -23,6 +23,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model i
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import Endpoint, parse_ip
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import (
+    Network,
     NodeAddresses,
     local_addresses,
     node_ips,
@@ -97,40 +98,47 @@ def virtual_servers(state: Object, node: Node) -> list[dict[str, t.Any]]:
     return [_virtual_server(entry, scheduler) for entry in entries(state, node)]
 
 
-def bound_addresses(state: Object, node: Node) -> list[str]:
-    """What kube-ipvs0 holds: every ClusterIP, and the other VIPs that are on no device of the node."""
-    own = {family: set(map(str, local_addresses(node.addresses, family))) for family in (4, 6)}
+def bound_addresses(state: Object, links: t.Any) -> list[str]:
+    """What kube-ipvs0 holds: every ClusterIP, and the other VIPs that are on no device of the node. C(links) as in
+    C(node_of)."""
+    addresses = parse_addresses(links)
+    own = {family: set(map(str, local_addresses(addresses, family))) for family in (4, 6)}
     wanted = []
-    for port in service_ports(state, node.view):
+    for port in service_ports(state, NodeView("")):
         others = (*port.external_ips, *port.load_balancer_ips)
         wanted += [port.cluster_ip, *(address for address in others if address not in own[port.family])]
     return sorted(set(wanted), key=lambda text: (":" in text, int(ipaddress.ip_address(text))))
 
 
 def foreign(
-    actual: t.Iterable[Object], state: Object, node: Node, target: str, excluded: t.Iterable[str] = ()
+    actual: t.Iterable[Object],
+    expected: t.Iterable[Object],
+    target: str,
+    excluded: t.Iterable[str] = (),
+    bound: t.Iterable[str] = (),
 ) -> list[dict[str, t.Any]]:
     """Virtual servers of the kernel that are no Service's and that kube-proxy would remove in C(target) mode.
 
     In ipvs mode every sync removes what no C(excludeCIDRs) covers. In nftables mode every start flushes all of IPVS.
-    In iptables mode kube-proxy leaves IPVS alone. Old virtual servers of kube-proxy itself (on an address of
-    kube-ipvs0) are nobody's loss. C(excluded) are networks that will be in C(excludeCIDRs).
+    In iptables mode kube-proxy leaves IPVS alone.
+
+    :param expected: what C(virtual_servers) gave
+    :param excluded: the networks in C(excludeCIDRs)
+    :param bound: addresses whose virtual servers are kube-proxy's own old ones, and nobody's loss
     """
     if target not in ("ipvs", "nftables"):
         return []
-    known = {entry.key for entry in entries(state, node)} | {PROBE}
-    bound = set(map(str, node.addresses.bound))
-    networks = [*(node.config["ipvs"].get("excludeCIDRs") or ()), *excluded] if target == "ipvs" else []
-    found = []
-    for server in actual:
-        key = _key(server)
+    known = {_key(server) for server in expected} | {PROBE}
+    networks = [_network(text) for text in excluded] if target == "ipvs" else []
+    own = set(bound)
+
+    def is_at_risk(key: Key | None) -> bool:
         if key is None:
             # A mark is no address: the ipvs proxier cannot name it when it deletes, only a flush takes it.
-            if target == "nftables":
-                found.append(dict(server))
-        elif key not in known and key[1] not in bound and not _is_covered(key[1], networks):
-            found.append(dict(server))
-    return found
+            return target == "nftables"
+        return key not in known and key[1] not in own and not _is_covered(key[1], networks)
+
+    return [dict(server) for server in actual if is_at_risk(_key(server))]
 
 
 def _cluster_ip(port: ServicePort, _node: Node) -> t.Iterator[Entry]:
@@ -193,7 +201,13 @@ def _key(server: Object) -> Key | None:
     return address.version, str(address), str(server.get("protocol") or "tcp").lower(), int(server.get("port") or 0)
 
 
-def _is_covered(address: str, networks: t.Iterable[str]) -> bool:
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise InvalidInput("excluded_cidrs must be networks such as 10.0.0.0/8", f"{text!r} is none") from error
+
+
+def _is_covered(address: str, networks: t.Iterable[Network]) -> bool:
     one = ipaddress.ip_address(address)
-    parsed = (ipaddress.ip_network(text, strict=False) for text in networks)
-    return any(network.version == one.version and one in network for network in parsed)
+    return any(network.version == one.version and one in network for network in networks)

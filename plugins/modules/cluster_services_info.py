@@ -83,6 +83,11 @@ config_problem:
   description: Why there is no configuration to read. Empty when there is one.
   returned: success
   type: str
+kubernetes_service:
+  description: C(address) and C(port) of the Service C(default/kubernetes), the one that every cluster has.
+  returned: success
+  type: dict
+  sample: {"address": "10.96.0.1", "port": 443}
 counts:
   description: How many objects there are.
   returned: success

@@ -24,9 +24,9 @@ options:
   mode:
     description:
       - The mode to write.
+      - Without it, the mode in the ConfigMap stays as it is.
     type: str
     choices: [iptables, ipvs, nftables]
-    required: true
   settings:
     description:
       - Further fields of KubeProxyConfiguration as a nested mapping. It is merged into what is there; lists are replaced as a whole.
@@ -89,7 +89,9 @@ actions:
   elements: str
   sample: ['set mode from "iptables" to "ipvs"']
 mode:
-  description: The mode that is wanted, and the one in the ConfigMap before and after. Empty is kube-proxy's default.
+  description:
+    - The mode that is wanted, and the one in the ConfigMap before and after. Empty is kube-proxy's default.
+    - Without O(mode), the one that is there counts as wanted.
   returned: success
   type: dict
   sample: {"wanted": "ipvs", "before": "", "after": "ipvs"}
@@ -148,7 +150,7 @@ def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(
         argument_spec={
-            "mode": {"type": "str", "choices": ["iptables", "ipvs", "nftables"], "required": True},
+            "mode": {"type": "str", "choices": ["iptables", "ipvs", "nftables"]},
             "settings": {"type": "dict", "default": {}},
             **API_ARGUMENTS,
             **OBJECT_ARGUMENTS,

@@ -61,6 +61,7 @@ def test_each_kind_is_listed_once_and_nothing_is_written() -> None:
             "kubelet_version": "v1.37.2",
         }
     ]
+    assert result["kubernetes_service"] == {}
     assert result["config"]["metricsBindAddress"] == "127.0.0.1:10249"
     state = state_of.decode(result["state"])
     assert state["release"] == "1.37"
@@ -118,6 +119,11 @@ def test_a_slice_keeps_its_endpoints_first_addresses() -> None:
             "nodes": ["w1"],
         },
     ]
+
+
+def test_the_api_servers_own_service_is_named() -> None:
+    services = [service("ns1/kubernetes"), service("default/kubernetes", clusterIP="10.96.0.1", ports=[{"port": 443}])]
+    assert state_of.kubernetes_service(services) == {"address": "10.96.0.1", "port": 443}
 
 
 @pytest.mark.parametrize("half", [{}, {"metadata": None, "spec": None, "status": None}])

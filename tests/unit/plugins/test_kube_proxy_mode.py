@@ -25,7 +25,7 @@ NAMES = Names("kube-system", "kube-proxy", "kube-proxy")
 
 
 def set_mode(
-    server: FakeServer, mode: str, settings: dict[str, t.Any] | None = None, check: bool = False
+    server: FakeServer, mode: str | None, settings: dict[str, t.Any] | None = None, check: bool = False
 ) -> tuple[ConfigPlan, dict[str, t.Any]]:
     surroundings = look_around(server.api, NAMES)
     surroundings.deployment.refuse()
@@ -198,3 +198,20 @@ def test_a_frozen_configmap_that_is_right_already_is_no_error() -> None:
     _freeze(server)
     plan, _result = set_mode(server, "iptables")
     assert plan.operations == ()
+
+
+def test_without_a_mode_the_present_one_stays() -> None:
+    server = FakeServer()
+    plan, result = set_mode(server, None)
+    assert plan.operations == ()
+    assert result["mode"] == {"wanted": "iptables", "before": "iptables", "after": "iptables"}
+    plan, result = set_mode(server, None, {"oomScoreAdj": -500})
+    assert plan.actions == ("set oomScoreAdj from null to -500",)
+
+
+def test_an_empty_mode_is_reported() -> None:
+    server = FakeServer()
+    server.edit_config(server.config.replace("mode: iptables", 'mode: ""'))
+    _plan, result = set_mode(server, None)
+    assert result["mode"]["wanted"] == ""
+    assert "nftables from 1.40" in result["releases"][0]["message"]

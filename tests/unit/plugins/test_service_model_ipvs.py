@@ -228,7 +228,12 @@ def test_maglev_has_its_flag() -> None:
     }
     state = cluster([service(**spec)], config={"ipvs": {"scheduler": "mh"}})
     flags = {one["address"]: one["flags"] for one in node_virtual_servers(encode(state), NODE, LINKS)}
-    assert flags == {"1.1.1.1": ["mh-port"], "2.2.2.2": ["mh-port"], "10.20.30.41": ["mh-port"], "100.101.102.103": ["mh-port"]}
+    assert flags == {
+        "1.1.1.1": ["mh-port"],
+        "2.2.2.2": ["mh-port"],
+        "10.20.30.41": ["mh-port"],
+        "100.101.102.103": ["mh-port"],
+    }
 
 
 # TestGetNodeIPs in proxier_test.go (node addresses), TestGetNodeIPs in nodeport_addresses_test.go (networks),
@@ -335,7 +340,7 @@ def test_what_kube_ipvs0_holds() -> None:
         ]
     )
     addresses = [*LINKS, *links(kube_ipvs0=["1.2.3.4", "9.9.9.9"])]
-    assert ipvs_addresses(encode(state), NODE, addresses) == [
+    assert ipvs_addresses(encode(state), addresses) == [
         "1.2.3.4",
         "10.20.30.5",
         "10.20.30.41",
@@ -360,24 +365,24 @@ ACTUAL = [
     virtual("198.51.100.0", 20000, "tcp"),
     {"fwmark": 7, "family": "ipv4", "scheduler": "rr", "real_servers": []},
 ]
-EXCLUDING = {"ipvs": {"excludeCIDRs": ["3.3.3.0/24"]}}
 
 
 @pytest.mark.parametrize(
     ("mode", "excluded", "lost"),
     [
-        ("ipvs", ["4.4.4.0/24"], ["10.20.30.41", "5.5.5.5"]),
-        ("ipvs", [], ["10.20.30.41", "4.4.4.4", "5.5.5.5"]),
+        ("ipvs", ["3.3.3.0/24", "4.4.4.0/24"], ["10.20.30.41", "5.5.5.5"]),
+        ("ipvs", [], ["10.20.30.41", "3.3.3.3", "4.4.4.4", "5.5.5.5"]),
         ("ipvs", ["0.0.0.0/0"], []),
         ("nftables", ["0.0.0.0/0"], ["10.20.30.41", "3.3.3.3", "4.4.4.4", "5.5.5.5", "fwmark 7"]),
         ("iptables", [], []),
     ],
 )
 def test_virtual_servers_that_a_mode_would_destroy(mode: str, excluded: list[str], lost: list[str]) -> None:
-    state = cluster([service(type="NodePort", ports=[node_port()])], config=EXCLUDING)
+    state = cluster([service(type="NodePort", ports=[node_port()])])
     # 6.6.6.6 is on kube-ipvs0: kube-proxy's own, of a Service that is gone.
     addresses = [*LINKS, *links(kube_ipvs0=["6.6.6.6"])]
-    found = foreign_virtual_servers(ACTUAL, encode(state), NODE, addresses, mode, excluded)
+    expected = node_virtual_servers(encode(state), NODE, addresses)
+    found = foreign_virtual_servers(ACTUAL, expected, excluded, addresses, mode)
     assert [one.get("address", f"fwmark {one.get('fwmark')}") for one in found] == lost
 
 
@@ -387,7 +392,7 @@ BAD_INPUT: list[tuple[tuple[t.Any, ...], dict[str, t.Any], str]] = [
     ((encode(cluster([])), "w7", LINKS), {}, "no node 'w7'"),
     ((encode(cluster([])), NODE, "eth0"), {}, "These are not the addresses of a node"),
     ((encode(cluster([])), NODE, ["eth0"]), {}, "These are not the addresses of a node"),
-    ((encode(cluster([])), NODE, LINKS), {"mode": "ipv"}, "mode must be iptables, ipvs or nftables"),
+    ((encode(cluster([])), NODE, LINKS), {"mode": "ipv"}, "mode must be one of iptables, ipvs, nftables"),
     ((NO_CONFIG, NODE, LINKS), {}, "holds no kube-proxy configuration"),
 ]
 
@@ -396,5 +401,20 @@ BAD_INPUT: list[tuple[tuple[t.Any, ...], dict[str, t.Any], str]] = [
 def test_bad_input_of_the_filters(args: tuple[t.Any, ...], kwargs: dict[str, t.Any], words: str) -> None:
     with pytest.raises(AnsibleFilterError, match=words):
         node_virtual_servers(*args, **kwargs)
-    with pytest.raises(AnsibleFilterError, match=words):
-        foreign_virtual_servers([], *args, **kwargs)
+
+
+def test_bad_input_of_the_other_filters() -> None:
+    with pytest.raises(AnsibleFilterError, match="mode must be one of iptables, ipvs, nftables: it is 'x'"):
+        foreign_virtual_servers([], [], mode="x")
+    with pytest.raises(AnsibleFilterError, match=r"networks such as 10.0.0.0/8: 'nowhere' is none"):
+        foreign_virtual_servers(ACTUAL, [], ["nowhere"])
+    with pytest.raises(AnsibleFilterError, match="not the addresses of a node"):
+        foreign_virtual_servers(ACTUAL, [], links="eth0")
+    with pytest.raises(AnsibleFilterError, match="not the state of a cluster"):
+        ipvs_addresses("x", LINKS)
+    with pytest.raises(AnsibleFilterError, match="not the addresses of a node"):
+        ipvs_addresses(encode(cluster([])), {})
+
+
+def test_without_links_old_ones_of_kube_proxy_count_too() -> None:
+    assert [one["address"] for one in foreign_virtual_servers([virtual("6.6.6.6", 58)], [])] == ["6.6.6.6"]
