@@ -33,7 +33,12 @@ RUNNING: dict[str, t.Any] = {
         "qps": 5,
         "burst": 10,
     },
-    "logging": {"format": "text", "flushFrequency": "5s", "verbosity": 2, "options": {}},
+    "logging": {
+        "format": "text",
+        "flushFrequency": "5s",
+        "verbosity": 0,
+        "options": {"text": {"infoBufferSize": "0"}, "json": {"infoBufferSize": "0"}},
+    },
     "hostnameOverride": "worker-1",
     "bindAddress": "0.0.0.0",
     "healthzBindAddress": "0.0.0.0:10256",
@@ -86,62 +91,7 @@ RUNNING: dict[str, t.Any] = {
 }
 
 # The same as 1.35 and older show it: the internal type, no JSON names (pkg/proxy/apis/config/types.go).
-INTERNAL: dict[str, t.Any] = {
-    "Linux": {
-        "Conntrack": {
-            "MaxPerCore": 0,
-            "Min": 131072,
-            "TCPEstablishedTimeout": "24h0m0s",
-            "TCPCloseWaitTimeout": "1h0m0s",
-            "TCPBeLiberal": False,
-            "UDPTimeout": "0s",
-            "UDPStreamTimeout": "0s",
-        },
-        "MasqueradeAll": True,
-        "OOMScoreAdj": -999,
-    },
-    "Windows": {"RunAsService": False},
-    "FeatureGates": {},
-    "ClientConnection": {
-        "Kubeconfig": "/var/lib/kube-proxy/kubeconfig.conf",
-        "AcceptContentTypes": "",
-        "ContentType": "application/vnd.kubernetes.protobuf",
-        "QPS": 5,
-        "Burst": 10,
-    },
-    "Logging": {"format": "text", "flushFrequency": "5s", "verbosity": 2, "options": {}},
-    "HostnameOverride": "worker-1",
-    "BindAddress": "0.0.0.0",
-    "HealthzBindAddress": "0.0.0.0:10256",
-    "MetricsBindAddress": "127.0.0.1:10249",
-    "BindAddressHardFail": False,
-    "EnableProfiling": False,
-    "ShowHiddenMetricsForVersion": "",
-    "Mode": "ipvs",
-    "IPTables": {"MasqueradeBit": 14, "LocalhostNodePorts": True},
-    "IPVS": {
-        "Scheduler": "",
-        "ExcludeCIDRs": None,
-        "StrictARP": True,
-        "TCPTimeout": "15m0s",
-        "TCPFinTimeout": "0s",
-        "UDPTimeout": "0s",
-    },
-    "Winkernel": {
-        "NetworkName": "",
-        "SourceVip": "",
-        "EnableDSR": False,
-        "RootHnsEndpointName": "",
-        "ForwardHealthCheckVip": False,
-    },
-    "NFTables": {"MasqueradeBit": 14},
-    "DetectLocalMode": "ClusterCIDR",
-    "DetectLocal": {"BridgeInterface": "", "ClusterCIDRs": ["10.244.0.0/16"], "InterfaceNamePrefix": ""},
-    "NodePortAddresses": None,
-    "SyncPeriod": "30s",
-    "MinSyncPeriod": "0s",
-    "ConfigSyncPeriod": "15m0s",
-}
+INTERNAL: dict[str, t.Any] = json.loads((FIXTURES / "configz-1.35.4-ipvs.json").read_text())["kubeproxy.config.k8s.io"]
 
 
 def configz(config: dict[str, t.Any]) -> dict[str, t.Any]:
