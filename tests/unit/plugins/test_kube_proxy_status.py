@@ -153,18 +153,30 @@ def test_report_of_a_running_kube_proxy() -> None:
     assert found["differences"] == [{"field": "ipvs.scheduler", "wanted": "wrr", "running": "rr"}]
 
 
-def test_report_of_a_real_kube_proxy() -> None:
+def recorded(mode: str) -> web.Get:
     def get(endpoint: Endpoint, path: str) -> Answer:
-        files = {"/proxyMode": None, "/metrics": "metrics-1.37.2-iptables.txt"}
-        file = files.get(path, f"{path[1:]}-1.37.2-iptables.json")
-        return Answer(f"http://{endpoint}{path}", 200, (FIXTURES / file).read_text() if file else "iptables")
+        name = path[1:]
+        file = {"metrics": f"metrics-1.37.2-{mode}.txt", "configz": f"configz-1.37.2-{mode}.json"}.get(name)
+        body = mode if name == "proxyMode" else (FIXTURES / (file or f"{name}-1.37.2-iptables.json")).read_text()
+        return Answer(f"http://{endpoint}{path}", 200, body)
 
-    found = report(ask(METRICS, HEALTHZ, get), Wanted("ipvs", {"ipvs": {"scheduler": "wrr"}}))
+    return get
+
+
+def test_report_of_a_real_kube_proxy() -> None:
+    found = report(ask(METRICS, HEALTHZ, recorded("iptables")), Wanted("ipvs", {"ipvs": {"scheduler": "wrr"}}))
     assert (found["version"], found["running_mode"], found["synced"]) == ("v1.37.2", "iptables", True)
     assert found["process_start_time"] == 1795378660.73
     assert found["last_sync"] == {"ipv4": 1795378690.846561, "ipv6": 1795378691.7502115}
     assert found["health"]["healthz"]["answer"]["nodeEligible"] is True
     assert [item["field"] for item in found["differences"]] == ["ipvs.scheduler", "mode"]
+
+
+def test_report_of_a_real_kube_proxy_in_ipvs_mode() -> None:
+    wanted = Wanted("ipvs", {"ipvs": {"scheduler": "rr", "syncPeriod": "0s"}, "iptables": {"syncPeriod": "10s"}})
+    found = report(ask(METRICS, HEALTHZ, recorded("ipvs")), wanted)
+    assert (found["running_mode"], found["synced"], found["differences"]) == ("ipvs", True, [])
+    assert set(found["last_sync"]) == {"ipv4", "ipv6"}
 
 
 def test_report_when_nobody_answers() -> None:
