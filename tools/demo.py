@@ -41,7 +41,7 @@ def main() -> None:
     chapter("A kubeadm cluster, made by the roles node and cluster")
     play("playbooks/create_cluster.yml")
     tutorial = Tutorial(Cluster(LAB, ("cp1", "w1", "w2")), say)
-    chapter("The tutorial's start: mode \"\", a Service over three pods")
+    chapter('The tutorial\'s start: mode "", a Service over three pods')
     tutorial.start()
     tutorial.point_1_iptables_chains()
     tutorial.point_1_masquerade()
