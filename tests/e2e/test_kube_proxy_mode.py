@@ -21,6 +21,8 @@ from tests.labkit.cluster import Cluster, wait_for
 Object = dict[str, t.Any]
 
 LAB = Lab("kubelab-e2e", ("--workers", "0"))
+# `ansible -a {}` would be no arguments but a raw text.
+GATHER = {"namespace": "kube-system"}
 EXCLUDED = "198.18.0.0/24"
 WANTED = {"mode": "ipvs", "settings": {"ipvs": {"scheduler": "mh", "excludeCIDRs": [EXCLUDED]}}}
 
@@ -240,7 +242,7 @@ def kernels(node: Node) -> set[Virtual]:
 
 
 def expected(node: Node) -> set[Virtual]:
-    cluster_state = node.module("cluster_services_info", {})
+    cluster_state = node.module("cluster_services_info", GATHER)
     servers = node_virtual_servers(cluster_state["state"], "cp1", json.loads(node.run("ip -j address show")))
     letters = {"tcp": "-t", "udp": "-u", "sctp": "--sctp-service"}
     return {
@@ -260,13 +262,12 @@ def joined(place: dict[str, t.Any]) -> str:
 
 
 def agree(node: Node) -> None:
-    wanted = expected(node)
     # Two virtual servers are not Kubernetes': the one that excludeCIDRs covers, and the one of a firewall mark.
     others: set[Virtual] = {("-t 198.18.0.1:80", "wlc ", "0", frozenset()), ("-f 7", "wlc ", "0", frozenset())}
-    wait_for("kernel and API to agree", lambda: kernels(node) == wanted | others, 120)
+    wait_for("kernel and API to agree", lambda: kernels(node) == expected(node) | others, 120)
     addresses = json.loads(node.run("ip -j address show"))
     held = [one["local"] for link in addresses if link["ifname"] == "kube-ipvs0" for one in link["addr_info"]]
-    state = node.module("cluster_services_info", {})["state"]
+    state = node.module("cluster_services_info", GATHER)["state"]
     assert sorted(one for one in held if not one.startswith("fe80")) == sorted(ipvs_addresses(state, addresses))
 
 
@@ -291,7 +292,7 @@ def test_the_model_with_primary_node_ports_and_no_local_endpoints(cluster: Clust
 
 
 def test_nodes_and_pods_are_named(cluster: Cluster, node: Node) -> None:
-    found = node.module("cluster_services_info", {})
+    found = node.module("cluster_services_info", GATHER)
     (one,) = found["nodes"]
     assert one["runs_kube_proxy"]
     assert one["ready"]
@@ -347,7 +348,7 @@ def test_broken_yaml_is_left_alone(cluster: Cluster, node: Node) -> None:
     assert "config.conf in kube-proxy's ConfigMap is not YAML: line" in node.module_fails(
         "kube_proxy_mode", {"mode": "ipvs"}
     )
-    assert "is not YAML" in node.module("cluster_services_info", {})["config_problem"]
+    assert "is not YAML" in node.module("cluster_services_info", GATHER)["config_problem"]
     assert config_map(cluster) == before
     before["data"]["config.conf"] = text
     cluster.kubectl("replace", "-f", "-", stdin=json.dumps(before))

@@ -61,7 +61,7 @@ class Tutorial:
 
     def point_1_iptables_chains(self) -> None:
         self.say("\n1. iptables mode: the Service is a chain, each pod a chain with a probability")
-        rules = self.show(self.node, "iptables-save -t nat | grep -e httpservice -e MARK-MASQ -e '-j KUBE-SERVICES'")
+        rules = self.show(self.node, "iptables-save -t nat | grep -e httpservice -e '-A KUBE-MARK-MASQ' -e '-j KUBE-SERVICES'")
         claim("-A PREROUTING" in rules and "-j KUBE-SERVICES" in rules, "PREROUTING does not jump to KUBE-SERVICES")
         entry = rf"-A KUBE-SERVICES -d {self.address()}/32 -p tcp .*--dport 80 -j {CHAIN}"
         claim(re.search(entry, rules) is not None, f"no rule leads from KUBE-SERVICES to {CHAIN}")

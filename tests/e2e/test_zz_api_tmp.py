@@ -1,0 +1,299 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The modules of the API side on a real cluster: kubectl, ipvsadm and ip are the witnesses."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import typing as t
+
+import pytest
+
+from ansible_collections.netops.kube_proxy.plugins.filter.ipvs_addresses import ipvs_addresses
+from ansible_collections.netops.kube_proxy.plugins.filter.node_virtual_servers import node_virtual_servers
+from tests.labkit import Lab, Node
+from tests.labkit.cluster import Cluster, wait_for
+
+Object = dict[str, t.Any]
+
+LAB = Lab("kubelab-api", ("--workers", "0"))
+# `ansible -a {}` would be no arguments but a raw text.
+GATHER = {"namespace": "kube-system"}
+EXCLUDED = "198.18.0.0/24"
+WANTED = {"mode": "ipvs", "settings": {"ipvs": {"scheduler": "mh", "excludeCIDRs": [EXCLUDED]}}}
+
+
+def endpoint(address: str, node: str | None = None, hints: dict[str, str] | None = None, **conditions: bool) -> Object:
+    """C(hints) by kind (forZones, forNodes)."""
+    found: Object = {"addresses": [address], "conditions": conditions}
+    if node:
+        found["nodeName"] = node
+    if hints:
+        found["hints"] = {kind: [{"name": name}] for kind, name in hints.items()}
+    return found
+
+
+LEAVING: Object = {"ready": False, "serving": True, "terminating": True}
+
+# Every rule of the model that one node can show: policies, hints, terminating and unready endpoints, both families,
+# external and load balancer addresses, affinity, protocols, labels that hide.
+SERVICES: dict[str, Object] = {
+    "plain": {"type": "NodePort", "ipFamilyPolicy": "PreferDualStack", "ports": [{"name": "http", "port": 80}]},
+    "sticky": {
+        "type": "LoadBalancer",
+        "externalTrafficPolicy": "Local",
+        "sessionAffinity": "ClientIP",
+        "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 77}},
+        "externalIPs": ["203.0.113.7", "10.34.0.10"],
+        "ports": [{"name": "a", "port": 53, "protocol": "UDP"}, {"name": "b", "port": 5353, "protocol": "SCTP"}],
+    },
+    "inside": {"internalTrafficPolicy": "Local", "ports": [{"port": 81}]},
+    "zoned": {"ports": [{"port": 82}]},
+    "noded": {"ports": [{"port": 83}]},
+    "leaving": {
+        "type": "NodePort",
+        "internalTrafficPolicy": "Local",
+        "externalTrafficPolicy": "Local",
+        "ports": [{"port": 84}],
+    },
+    "empty": {"ports": [{"port": 85}]},
+    "others": {"ports": [{"port": 86}]},
+    "marked": {"ports": [{"port": 87}]},
+    "headless": {"clusterIP": "None", "ports": [{"port": 88}]},
+}
+LABELS = {
+    "others": {"service.kubernetes.io/service-proxy-name": "other"},
+    "marked": {"service.kubernetes.io/headless": ""},
+}
+HTTP = [{"name": "http", "port": 8080}]
+SLICES: list[tuple[str, list[Object], list[Object]]] = [
+    (
+        "plain",
+        HTTP,
+        [endpoint("10.244.0.5", "cp1"), endpoint("10.244.1.5", "w1", **LEAVING), endpoint("10.244.1.6", "w1")],
+    ),
+    ("plain", HTTP, [endpoint("fd00:10:244::5", "cp1")]),
+    (
+        "sticky",
+        [{"name": "a", "port": 5300, "protocol": "UDP"}, {"name": "b", "port": 5301, "protocol": "SCTP"}],
+        [endpoint("10.244.0.9", "cp1"), endpoint("10.244.1.9", "w1"), endpoint("10.244.1.8", "w1", ready=False)],
+    ),
+    ("inside", [], [endpoint("10.244.1.9", "w1")]),
+    ("zoned", [], [endpoint("10.244.0.21", "w1", {"forZones": "a"}), endpoint("10.244.1.21", "w1", {"forZones": "b"})]),
+    (
+        "noded",
+        [],
+        [
+            endpoint("10.244.0.22", "w1", {"forNodes": "cp1", "forZones": "b"}),
+            endpoint("10.244.1.22", "w1", {"forNodes": "w1", "forZones": "a"}),
+        ],
+    ),
+    ("leaving", [], [endpoint("10.244.0.23", "cp1", **LEAVING), endpoint("10.244.1.23", "w1")]),
+    ("others", [], [endpoint("10.244.1.9")]),
+    ("marked", [], [endpoint("10.244.1.9")]),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab) -> Cluster:
+    return Cluster(lab, ("cp1",))
+
+
+@pytest.fixture(scope="module")
+def node(cluster: Cluster) -> Node:
+    return cluster.control_plane
+
+
+def config_map(cluster: Cluster) -> dict[str, t.Any]:
+    found: dict[str, t.Any] = cluster.get("configmap", "-n", "kube-system", "kube-proxy")
+    return found
+
+
+def edit(cluster: Cluster, old: str, new: str) -> str:
+    """What a person does with kubectl edit; the text before."""
+    found = config_map(cluster)
+    text: str = found["data"]["config.conf"]
+    assert old in text
+    found["data"]["config.conf"] = text.replace(old, new)
+    cluster.kubectl("replace", "-f", "-", stdin=json.dumps(found))
+    return text
+
+
+def the_pod(cluster: Cluster) -> str:
+    (pod,) = [one for one in cluster.kube_proxy_pods() if "deletionTimestamp" not in one["metadata"]]
+    uid: str = pod["metadata"]["uid"]
+    return uid
+
+
+def _apply_services(cluster: Cluster) -> None:
+    services = [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name, "labels": LABELS.get(name, {})},
+            "spec": spec,
+        }
+        for name, spec in SERVICES.items()
+    ]
+    slices = [
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": f"{name}-{number}", "labels": {"kubernetes.io/service-name": name}},
+            "addressType": "IPv6" if ":" in endpoints[0]["addresses"][0] else "IPv4",
+            "ports": ports or [{"name": "", "port": 8181}],
+            "endpoints": endpoints,
+        }
+        for number, (name, ports, endpoints) in enumerate(SLICES)
+    ]
+    items = {"apiVersion": "v1", "kind": "List", "items": [*services, *slices]}
+    cluster.kubectl("label", "node", "cp1", "topology.kubernetes.io/zone=a")
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(items))
+    ingress = (
+        '{"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.8"}, {"ip": "203.0.113.9", "ipMode": "Proxy"}]}}}'
+    )
+    cluster.kubectl("patch", "service", "sticky", "--subresource=status", "--type=merge", "-p", ingress)
+
+
+Virtual = tuple[str, str, str, frozenset[str]]
+
+
+def kernels(node: Node) -> set[Virtual]:
+    """What ipvsadm says: address with protocol, scheduler with flags, persistence, destinations."""
+    found: dict[str, list[t.Any]] = {}
+    for line in node.run("ipvsadm -Sn").splitlines():
+        server = re.match(r"-A (-t|-u|--sctp-service|-f) (\S+) -s (\S+)(?: -p (\d+))?(?: -b (\S+))?", line)
+        if server:
+            protocol, address, scheduler, timeout, flags = server.groups()
+            found[f"{protocol} {address}"] = [f"{scheduler} {flags or ''}", timeout or "0", set()]
+            continue
+        real = re.match(r"-a (-t|-u|--sctp-service) (\S+) -r (\S+) -m -w 1$", line)
+        assert real, line
+        found[f"{real[1]} {real[2]}"][2].add(real[3])
+    return {(key, how, timeout, frozenset(reals)) for key, (how, timeout, reals) in found.items()}
+
+
+def expected(node: Node) -> set[Virtual]:
+    cluster_state = node.module("cluster_services_info", GATHER)
+    servers = node_virtual_servers(cluster_state["state"], "cp1", json.loads(node.run("ip -j address show")))
+    letters = {"tcp": "-t", "udp": "-u", "sctp": "--sctp-service"}
+    return {
+        (
+            f"{letters[one['protocol']]} {joined(one)}",
+            f"{one['scheduler']} {','.join(one['flags'])}",
+            str(one["persistence_timeout"]),
+            frozenset(joined(real) for real in one["real_servers"]),
+        )
+        for one in servers
+    }
+
+
+def joined(place: dict[str, t.Any]) -> str:
+    address = f"[{place['address']}]" if ":" in place["address"] else place["address"]
+    return f"{address}:{place['port']}"
+
+
+def agree(node: Node) -> None:
+    # Two virtual servers are not Kubernetes': the one that excludeCIDRs covers, and the one of a firewall mark.
+    others: set[Virtual] = {("-t 198.18.0.1:80", "wlc ", "0", frozenset()), ("-f 7", "wlc ", "0", frozenset())}
+    wait_for("kernel and API to agree", lambda: kernels(node) == expected(node) | others, 120)
+    addresses = json.loads(node.run("ip -j address show"))
+    held = [one["local"] for link in addresses if link["ifname"] == "kube-ipvs0" for one in link["addr_info"]]
+    state = node.module("cluster_services_info", GATHER)["state"]
+    assert sorted(one for one in held if not one.startswith("fe80")) == sorted(ipvs_addresses(state, addresses))
+
+
+def test_the_model_is_what_kube_proxy_does(cluster: Cluster, node: Node) -> None:
+    _apply_services(cluster)
+    agree(node)
+    assert len(expected(node)) > 30
+
+
+def test_the_model_with_primary_node_ports_and_no_local_endpoints(cluster: Cluster, node: Node) -> None:
+    cluster.kubectl("label", "node", "cp1", "topology.kubernetes.io/zone-")
+    name = next(
+        one["metadata"]["name"]
+        for one in cluster.get("endpointslices", "-l", "kubernetes.io/service-name=sticky")["items"]
+    )
+    cluster.kubectl("patch", "endpointslice", name, "--type=json", "-p", '[{"op": "remove", "path": "/endpoints/0"}]')
+    settings = {"nodePortAddresses": ["primary"], "ipvs": {"scheduler": "lc"}}
+    node.module("kube_proxy_mode", {"mode": "ipvs", "settings": settings})
+    node.module("kube_proxy_pod", {"node": "cp1"})
+    cluster.wait_for_mode("ipvs")
+    agree(node)
+
+
+def test_nodes_and_pods_are_named(cluster: Cluster, node: Node) -> None:
+    found = node.module("cluster_services_info", GATHER)
+    (one,) = found["nodes"]
+    assert one["runs_kube_proxy"]
+    assert one["ready"]
+    assert one["kube_proxy_uid"] == the_pod(cluster)
+    assert one["internal_ips"] == ["10.34.0.10"]
+    assert found["kubernetes_service"]["address"] == cluster.service("kubernetes")["spec"]["clusterIP"]
+    assert found["counts"]["services"] == len(cluster.get("services", "-A")["items"])
+
+
+def test_a_kube_proxy_that_crashes_is_reported_with_its_last_words(cluster: Cluster, node: Node) -> None:
+    edit(cluster, "mode: ipvs", "mode: quantum")
+    message = node.module_fails("kube_proxy_pod", {"node": "cp1", "timeout": 240})
+    assert "keeps crashing" in message
+    assert 'Invalid value: \\"quantum\\"' in message
+    node.module("kube_proxy_mode", {"mode": "ipvs"})
+    node.module("kube_proxy_pod", {"node": "cp1"})
+    cluster.wait_for_mode("ipvs")
+
+
+BAD: list[tuple[str, dict[str, t.Any], str]] = [
+    ("kube_proxy_mode", {"mode": "userspace"}, "must be one of: iptables, ipvs, nftables"),
+    (
+        "kube_proxy_mode",
+        {"mode": "ipvs", "settings": {"ipvs": {"scheduler": "best"}}},
+        "ipvs.scheduler must be one of rr",
+    ),
+    ("kube_proxy_mode", {"mode": "ipvs", "kubeconfig": "/nowhere"}, "option kubeconfig names /nowhere"),
+    ("kube_proxy_mode", {"mode": "ipvs", "kubeconfig": "/etc/hostname"}, "Could not use the kubeconfig: /etc/hostname"),
+    ("kube_proxy_mode", {"mode": "ipvs", "kubeconfig": "/root/dead.conf"}, "does not answer: "),
+    ("kube_proxy_mode", {"mode": "ipvs", "kubeconfig": "/root/nobody.conf"}, "401 Unauthorized"),
+    ("kube_proxy_mode", {"mode": "ipvs", "kubeconfig": "/etc/kubernetes/kubelet.conf"}, "403 "),
+    ("kube_proxy_mode", {"mode": "ipvs", "context": "nope"}, "nope"),
+    ("kube_proxy_mode", {"mode": "ipvs", "daemon_set": "nope"}, "there is no kube-proxy DaemonSet"),
+    ("kube_proxy_mode", {"mode": "ipvs", "config_map": "nope"}, "key config.conf of ConfigMap kube-proxy"),
+    ("kube_proxy_pod", {"node": "w9"}, "There is no node w9: the cluster's nodes are cp1"),
+]
+
+
+def test_bad_input_is_one_clear_error_and_changes_nothing(cluster: Cluster, node: Node) -> None:
+    node.run("sed 's/:6443/:6444/' /etc/kubernetes/admin.conf > /root/dead.conf")
+    node.run(
+        "sed -e 's/client-certificate-data:.*/token: abc.def/' -e '/client-key-data/d' /etc/kubernetes/admin.conf > /root/nobody.conf"
+    )
+    before = config_map(cluster), the_pod(cluster)
+    for module, arguments, words in BAD:
+        assert words in node.module_fails(module, arguments)
+    assert (config_map(cluster), the_pod(cluster)) == before
+
+
+def test_broken_yaml_is_left_alone(cluster: Cluster, node: Node) -> None:
+    text = edit(cluster, "ipvs:\n", "ipvs: [\n")
+    before = config_map(cluster)
+    assert "config.conf in kube-proxy's ConfigMap is not YAML: line" in node.module_fails(
+        "kube_proxy_mode", {"mode": "ipvs"}
+    )
+    assert "is not YAML" in node.module("cluster_services_info", GATHER)["config_problem"]
+    assert config_map(cluster) == before
+    before["data"]["config.conf"] = text
+    cluster.kubectl("replace", "-f", "-", stdin=json.dumps(before))
+
+
+def test_a_managed_configmap_is_left_alone(cluster: Cluster, node: Node) -> None:
+    cluster.kubectl("-n", "kube-system", "label", "configmap", "kube-proxy", "kustomize.toolkit.fluxcd.io/name=infra")
+    before = config_map(cluster)
+    message = node.module_fails("kube_proxy_mode", {"mode": "iptables"})
+    assert "managed by Flux (kustomize.toolkit.fluxcd.io/name: infra)" in message
+    assert config_map(cluster) == before
+    cluster.kubectl("-n", "kube-system", "label", "configmap", "kube-proxy", "kustomize.toolkit.fluxcd.io/name-")
