@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 
 from tests.labkit import Lab
@@ -14,7 +16,7 @@ from tests.labkit.tutorial import KUBE_SVC
 
 LAB = Lab("kubelab-e2e", ("--workers", "0"))
 CREATE = "playbooks/create_cluster.yml"
-WANTED = {"cluster_proxy_mode": "ipvs", "cluster_proxy_settings": {"ipvs": {"scheduler": "wrr"}}}
+WANTED: dict[str, t.Any] = {"cluster_proxy_mode": "ipvs", "cluster_proxy_settings": {"ipvs": {"scheduler": "wrr"}}}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def test_making_it_again_changes_nothing(lab: Lab) -> None:
     assert run.changed == []
 
 
-def test_a_module_is_there_after_a_reboot(lab: Lab, cluster: Cluster) -> None:
+def test_a_module_is_there_after_a_reboot(cluster: Cluster) -> None:
     node = cluster.control_plane
     boot = node.run("cat /proc/sys/kernel/random/boot_id")
     node.attempt("systemctl reboot")

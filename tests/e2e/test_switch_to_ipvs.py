@@ -258,7 +258,7 @@ def test_check_says_what_is_wrong(lab: Lab, cluster: Cluster, tutorial: Tutorial
     assert any(point in f and "FAILED" in f for f in run.failures), run.output
 
 
-def test_a_changed_configmap_is_carried_to_the_nodes(lab: Lab, cluster: Cluster, figures: dict[str, t.Any]) -> None:
+def test_a_changed_configmap_is_carried_to_the_nodes(lab: Lab, cluster: Cluster) -> None:
     """The mode stays; a setting changes. kube-proxy reads it only when it is restarted, so the run has to see that."""
     run = succeeded(lab.playbook(SWITCH, switch_settings={"ipvs": {"scheduler": "wrr"}}))
     assert any("restarted" in name for name in run.changed), run.changed
@@ -286,9 +286,7 @@ def write_config(cluster: Cluster, text: str) -> None:
         ({"switch_strategy": "hasty"}, ["switch_strategy", "fast"]),
     ],
 )
-def test_wrong_input_is_refused(
-    lab: Lab, cluster: Cluster, variables: dict[str, t.Any], words: list[str]
-) -> None:
+def test_wrong_input_is_refused(lab: Lab, cluster: Cluster, variables: dict[str, t.Any], words: list[str]) -> None:
     before = configured(cluster)
     run = lab.playbook(SWITCH, **variables)
     assert run.rc != 0
@@ -334,7 +332,9 @@ def test_a_kube_proxy_that_never_gets_ready_stops_the_run(lab: Lab, cluster: Clu
     daemon_set = cluster.get("daemonset", "-n", "kube-system", "kube-proxy")
     image = daemon_set["spec"]["template"]["spec"]["containers"][0]["image"]
     pods = {p["spec"]["nodeName"]: p["metadata"]["uid"] for p in cluster.kube_proxy_pods()}
-    cluster.kubectl("patch", "daemonset", "-n", "kube-system", "kube-proxy", "-p", _strategy("OnDelete", image + "-broken"))
+    cluster.kubectl(
+        "patch", "daemonset", "-n", "kube-system", "kube-proxy", "-p", _strategy("OnDelete", image + "-broken")
+    )
     try:
         run = lab.playbook(SWITCH, switch_settings={"ipvs": {"scheduler": "rr"}}, switch_wait_seconds=40)
         assert run.rc != 0
@@ -342,7 +342,9 @@ def test_a_kube_proxy_that_never_gets_ready_stops_the_run(lab: Lab, cluster: Clu
         kept = {p["spec"]["nodeName"]: p["metadata"]["uid"] for p in cluster.kube_proxy_pods()}
         assert len({name for name in pods if kept.get(name) != pods[name]}) == 1, "more than one node was touched"
     finally:
-        cluster.kubectl("patch", "daemonset", "-n", "kube-system", "kube-proxy", "-p", _strategy("RollingUpdate", image))
+        cluster.kubectl(
+            "patch", "daemonset", "-n", "kube-system", "kube-proxy", "-p", _strategy("RollingUpdate", image)
+        )
     run = succeeded(lab.playbook(SWITCH, switch_settings={"ipvs": {"scheduler": "rr"}}))
     assert any("restarted" in name for name in run.changed), "the interrupted run was not finished by the next"
     succeeded(lab.playbook(CHECK))

@@ -60,7 +60,9 @@ class Cluster:
 
     def wait_for_pods(self, app: str, count: int, seconds: float = 600) -> list[dict[str, t.Any]]:
         def ready() -> list[dict[str, t.Any]] | None:
-            pods = [p for p in self.get("pods", "-l", f"app={app}")["items"] if "deletionTimestamp" not in p["metadata"]]
+            pods = [
+                p for p in self.get("pods", "-l", f"app={app}")["items"] if "deletionTimestamp" not in p["metadata"]
+            ]
             good = [p for p in pods if _is_ready(p)]
             return good if len(good) == count == len(pods) else None
 
@@ -109,7 +111,7 @@ class Cluster:
 
     def wait_for_mode(self, mode: str) -> None:
         for node in self.nodes:
-            node.wait(f"kube-proxy in {mode} mode", f"test \"$(curl -s 127.0.0.1:10249/proxyMode)\" = {mode}")
+            node.wait(f"kube-proxy in {mode} mode", f'test "$(curl -s 127.0.0.1:10249/proxyMode)" = {mode}')
 
 
 def _is_ready(pod: dict[str, t.Any]) -> bool:

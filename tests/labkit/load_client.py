@@ -11,6 +11,7 @@ appears and prints one line of JSON. Every request is a connection of its own; o
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import sys
@@ -24,9 +25,10 @@ class Load:
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
         self.lock = threading.Lock()
-        self.failed: list[str] = []
+        self.failed: list[tuple[float, str]] = []
         self.answered: list[float] = []
         self.sent = 0
+        self.started = time.monotonic()
 
     def request(self) -> None:
         outcome = self.outcome()
@@ -34,7 +36,7 @@ class Load:
             if outcome == "200":
                 self.answered.append(time.monotonic())
             else:
-                self.failed.append(outcome)
+                self.failed.append((time.monotonic(), outcome))
 
     def outcome(self) -> str:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT_SECONDS)
@@ -47,10 +49,9 @@ class Load:
             connection.close()
 
     def run(self, rate: float, stop_file: str) -> None:
-        start = time.monotonic()
         threads: list[threading.Thread] = []
         while not os.path.exists(stop_file):
-            due = start + self.sent / rate
+            due = self.started + self.sent / rate
             time.sleep(max(0.0, due - time.monotonic()))
             thread = threading.Thread(target=self.request)
             thread.start()
@@ -61,13 +62,14 @@ class Load:
 
     def report(self) -> str:
         times = sorted(self.answered)
-        gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+        gaps = [b - a for a, b in itertools.pairwise(times)]
         return json.dumps(
             {
                 "sent": self.sent,
                 "answered": len(times),
                 "failed": len(self.failed),
-                "reasons": sorted(set(self.failed)),
+                "reasons": sorted({reason for _, reason in self.failed}),
+                "failed_at_seconds": [round(when - self.started) for when, _ in self.failed],
                 "worst_gap_seconds": round(max(gaps, default=0.0), 3),
                 "seconds": round(times[-1] - times[0], 1) if times else 0.0,
             }

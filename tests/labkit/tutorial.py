@@ -61,7 +61,9 @@ class Tutorial:
 
     def point_1_iptables_chains(self) -> None:
         self.say("\n1. iptables mode: the Service is a chain, each pod a chain with a probability")
-        rules = self.show(self.node, "iptables-save -t nat | grep -e httpservice -e '-A KUBE-MARK-MASQ' -e '-j KUBE-SERVICES'")
+        rules = self.show(
+            self.node, "iptables-save -t nat | grep -e httpservice -e '-A KUBE-MARK-MASQ' -e '-j KUBE-SERVICES'"
+        )
         claim("-A PREROUTING" in rules and "-j KUBE-SERVICES" in rules, "PREROUTING does not jump to KUBE-SERVICES")
         entry = rf"-A KUBE-SERVICES -d {self.address()}/32 -p tcp .*--dport 80 -j {CHAIN}"
         claim(re.search(entry, rules) is not None, f"no rule leads from KUBE-SERVICES to {CHAIN}")
@@ -73,7 +75,10 @@ class Tutorial:
             m[1] for c in chains if (m := re.search(rf"-A {c} .*-j DNAT --to-destination (\S+):8080", rules))
         )
         claim(targets == self.cluster.endpoints("httpservice"), f"KUBE-SEP chains lead to {targets}")
-        claim(re.search(rf"-A {CHAIN} ! -s \S+ .*-j KUBE-MARK-MASQ", rules) is not None, "no masquerade mark for outsiders")
+        claim(
+            re.search(rf"-A {CHAIN} ! -s \S+ .*-j KUBE-MARK-MASQ", rules) is not None,
+            "no masquerade mark for outsiders",
+        )
         claim(re.search(r"-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000", rules) is not None, "no mark 0x4000")
 
     def point_1_masquerade(self) -> None:
@@ -170,7 +175,7 @@ FLUSHED_AND_BACK = [
 ]
 # kube-ipvs0 holds Service addresses, not the node's; lo is left out by kube-proxy.
 _ADDRESSES = (
-    "ip -4 -j address show | jq -r '.[] | select(.ifname != \"lo\" and .ifname != \"kube-ipvs0\") | .addr_info[].local'"
+    'ip -4 -j address show | jq -r \'.[] | select(.ifname != "lo" and .ifname != "kube-ipvs0") | .addr_info[].local\''
 )
 _OUTSIDER_UP = (
     "ip netns add outsider && ip link add outsider0 type veth peer name eth0 netns outsider && "
