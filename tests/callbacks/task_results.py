@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import typing as t
 
 from ansible.plugins.callback import CallbackBase
@@ -29,6 +30,7 @@ class CallbackModule(CallbackBase):
     def _write(self, status: str, result: t.Any) -> None:
         line = {
             "status": status,
+            "ended": time.monotonic(),
             "host": result._host.get_name(),
             "task": result._task.get_name(),
             "action": result._task.action,

@@ -140,6 +140,16 @@ def test_a_module_that_cannot_load_stops_it(lab: Lab, cluster: Cluster) -> None:
         node.run("rm /etc/modprobe.d/forbidden.conf")
 
 
+def test_requests_while_nothing_changes(
+    lab: Lab, cluster: Cluster, tutorial: Tutorial, figures: dict[str, t.Any]
+) -> None:
+    """What the machine itself loses while Ansible works on the nodes, to hold the switch against."""
+    with load(cluster, cluster.nodes[1], f"{tutorial.address()}:80", rate=50) as requests:
+        succeeded(lab.playbook(SWITCH, check=True))
+    figures["requests during check mode"] = requests.values
+    assert requests.values["sent"] > 500, requests.values
+
+
 def test_the_switch(lab: Lab, cluster: Cluster, tutorial: Tutorial, figures: dict[str, t.Any]) -> None:
     with load(cluster, cluster.nodes[1], f"{tutorial.address()}:80", rate=50) as requests:
         run = succeeded(lab.playbook(SWITCH, diff=True))

@@ -26,6 +26,7 @@ class TaskResult:
     """One task on one host, as Ansible ended it."""
 
     status: str
+    ended: float
     host: str
     task: str
     action: str
