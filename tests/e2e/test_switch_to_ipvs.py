@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import typing as t
+from pathlib import Path
 
 import pytest
 
@@ -228,6 +229,17 @@ def test_switching_again_changes_nothing(lab: Lab, cluster: Cluster, figures: di
     figures["switch-to-ipvs.yml, second run"] = measured(run)
     assert run.changed == []
     assert states(cluster) == before
+
+
+def test_the_api_side_works_on_the_controller(lab: Lab, cluster: Cluster, tmp_path: Path) -> None:
+    """With a kubeconfig and no help from a control-plane host."""
+    kubeconfig = tmp_path / "admin.conf"
+    kubeconfig.touch(mode=0o600)
+    kubeconfig.write_text(cluster.control_plane.run("cat /etc/kubernetes/admin.conf"), encoding="utf-8")
+    path = str(kubeconfig)
+    switched = succeeded(lab.playbook(SWITCH, inside=True, switch_api_host="localhost", switch_kubeconfig=path))
+    checked = succeeded(lab.playbook(CHECK, inside=True, check_api_host="localhost", check_kubeconfig=path))
+    assert switched.changed + checked.changed == []
 
 
 def test_check_mode_after_changes_nothing(lab: Lab, cluster: Cluster) -> None:

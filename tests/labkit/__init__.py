@@ -108,12 +108,16 @@ def _stream(argv: t.Sequence[str], follow: bool, environment: dict[str, str] | N
         return process.wait(), "".join(lines)
 
 
-def run_ansible(lab: str, command: str, *arguments: str, follow: bool = False) -> Run:
-    """Run one of Ansible's commands in the checkout, against the lab of that name."""
+def run_ansible(lab: str, command: str, *arguments: str, follow: bool = False, inside: bool = False) -> Run:
+    """Run one of Ansible's commands in the checkout, against the lab of that name.
+
+    :param inside: with the controller in the lab's own network, where the API server can be reached without a node
+    """
+    enter = [*([] if os.geteuid() == 0 else ["sudo", "-nE"]), "ip", "netns", "exec", lab] if inside else []
     with tempfile.TemporaryDirectory() as scratch:
         results = Path(scratch) / "results"
         started = time.monotonic()
-        rc, output = _stream([_tool(command), *arguments], follow, _ansible_environment(lab, results))
+        rc, output = _stream([*enter, _tool(command), *arguments], follow, _ansible_environment(lab, results))
         return Run(rc, output, _read_results(results), time.monotonic() - started)
 
 
@@ -230,9 +234,10 @@ class Lab:
         diff: bool = False,
         arguments: t.Sequence[str] = (),
         follow: bool = False,
+        inside: bool = False,
         **variables: t.Any,
     ) -> Run:
-        """Run a playbook of the checkout as a user would; extra variables by keyword."""
+        """Run a playbook of the checkout as a user would; extra variables by keyword. The rest as C(run_ansible)."""
         return run_ansible(
             self.name,
             "ansible-playbook",
@@ -242,4 +247,5 @@ class Lab:
             *arguments,
             *_options(variables, check, diff),
             follow=follow,
+            inside=inside,
         )
