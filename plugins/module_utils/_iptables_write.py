@@ -47,7 +47,7 @@ def apply_plan(
     :raises RestoreFailed: when a transaction is refused although its table has not changed, or at the last attempt
     """
     refusal = _carry_out(runner, plan)
-    for _ in range(ATTEMPTS - 1):
+    for _attempt in range(ATTEMPTS - 1):
         if refusal is None:
             return
         plan = replan()

@@ -48,7 +48,7 @@ def number_of(item: Item, key: str, default: int | None, low: int, high: int) ->
             raise BadField(key, "missing", f"Give a number from {low} to {high}.")
         return default
     number = value
-    if type(value) is not int:
+    if isinstance(value, bool) or not isinstance(value, int):
         number = int(value) if isinstance(value, str) and value.strip().isdigit() and value.isascii() else None
     if number is None or not low <= number <= high:
         raise BadField(key, f"{value!r} is not a number from {low} to {high}")

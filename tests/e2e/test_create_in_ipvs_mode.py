@@ -7,15 +7,18 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 import pytest
 
 from tests.labkit import Lab
 from tests.labkit.cluster import Cluster
 from tests.labkit.tutorial import KUBE_SVC
+from tools.published import build, install
 
 LAB = Lab("kubelab-e2e", ("--workers", "0"))
 CREATE = "playbooks/create_cluster.yml"
+SWITCH = "netops.kube_proxy.switch_to_ipvs"
 WANTED: dict[str, t.Any] = {"cluster_proxy_mode": "ipvs", "cluster_proxy_settings": {"ipvs": {"scheduler": "wrr"}}}
 
 
@@ -54,6 +57,16 @@ def test_making_it_again_changes_nothing(lab: Lab) -> None:
     run = lab.playbook(CREATE, **WANTED)
     assert run.rc == 0, run.output
     assert run.changed == []
+
+
+def test_it_works_as_installed_from_galaxy(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built and installed as a user gets it, its playbooks called by their full names."""
+    install(build(tmp_path / "built"), tmp_path / "installed")
+    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(tmp_path / "installed"))
+    settings = WANTED["cluster_proxy_settings"]
+    for run in (lab.playbook("netops.kube_proxy.check"), lab.playbook(SWITCH, switch_settings=settings)):
+        assert run.rc == 0, run.output
+        assert run.changed == []
 
 
 def test_a_module_is_there_after_a_reboot(cluster: Cluster) -> None:
