@@ -77,7 +77,9 @@ def test_making_it_again_changes_nothing(lab: Lab, figures: dict[str, t.Any]) ->
 
 def test_check_passes_in_iptables_mode(lab: Lab, cluster: Cluster) -> None:
     cluster.wait_for_mode("iptables")
-    assert succeeded(lab.playbook(CHECK)).changed == []
+    run = succeeded(lab.playbook(CHECK))
+    assert run.changed == []
+    assert run.output.count("ok      running mode: iptables'") == len(NAMES), run.output
 
 
 def test_the_tutorial_starts_with_an_empty_mode(tutorial: Tutorial) -> None:
