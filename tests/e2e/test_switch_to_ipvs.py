@@ -45,6 +45,17 @@ def measured(run: Run) -> dict[str, t.Any]:
     return {"seconds": round(run.seconds), "tasks": run.tasks, "changed": len(run.changed)}
 
 
+def configured(cluster: Cluster) -> str:
+    text: str = cluster.get("configmap", "-n", "kube-system", "kube-proxy")["data"]["config.conf"]
+    return text
+
+
+def write_config(cluster: Cluster, text: str) -> None:
+    config_map = cluster.get("configmap", "-n", "kube-system", "kube-proxy")
+    config_map["data"]["config.conf"] = text
+    cluster.kubectl("replace", "-f", "-", stdin=json.dumps(config_map))
+
+
 def states(cluster: Cluster) -> list[str]:
     """What check mode may not change: every node, and what the API holds of kube-proxy."""
     config_map = cluster.get("configmap", "-n", "kube-system", "kube-proxy")
@@ -283,22 +294,17 @@ def test_check_says_what_is_wrong(lab: Lab, cluster: Cluster, tutorial: Tutorial
 
 
 def test_a_changed_configmap_is_carried_to_the_nodes(lab: Lab, cluster: Cluster) -> None:
-    """The mode stays; a setting changes. kube-proxy reads it only when it is restarted, so the run has to see that."""
-    run = succeeded(lab.playbook(SWITCH, switch_settings={"ipvs": {"scheduler": "wrr"}}))
+    """Somebody edits the ConfigMap and restarts nothing: check says so, and the switch sees that kube-proxy runs otherwise."""
+    before = configured(cluster)
+    assert 'scheduler: ""' in before, before
+    write_config(cluster, before.replace('scheduler: ""', "scheduler: wrr"))
+    run = lab.playbook(CHECK)
+    assert run.rc != 0
+    assert any("ipvs.scheduler is" in f and "wrr" in f for f in run.failures), run.output
+    run = succeeded(lab.playbook(SWITCH))
     assert any("restarted" in name for name in run.changed), run.changed
     for node in cluster.nodes:
         assert " wrr" in node.run("ipvsadm -Ln")
-
-
-def configured(cluster: Cluster) -> str:
-    text: str = cluster.get("configmap", "-n", "kube-system", "kube-proxy")["data"]["config.conf"]
-    return text
-
-
-def write_config(cluster: Cluster, text: str) -> None:
-    config_map = cluster.get("configmap", "-n", "kube-system", "kube-proxy")
-    config_map["data"]["config.conf"] = text
-    cluster.kubectl("replace", "-f", "-", stdin=json.dumps(config_map))
 
 
 @pytest.mark.parametrize(
