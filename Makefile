@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pins lab demo test lint sanity unit node e2e clean
+.PHONY: help setup pins lab demo test lint sanity unit node integration e2e bench proof clean
 
 STAGES := .venv/bin/python -m tools.stages
 
@@ -22,7 +22,7 @@ lab: setup ## build what the lab's nodes are made of
 demo: setup ## a three-node cluster, switched to IPVS before your eyes
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" python -m tools.demo
 
-test: setup ## every stage below; the last line counts
+test: setup ## every stage from lint to e2e; the last line counts
 	@$(STAGES)
 
 lint: setup ## style, types, licences, documentation, interfaces
@@ -37,8 +37,17 @@ unit: setup ## tests of parsers, planners, tools
 node: setup ## tests of the modules on a real node
 	@$(STAGES) node
 
+integration: setup ## ansible-test's integration targets against a real node
+	@$(STAGES) integration
+
 e2e: setup ## tests of roles and playbooks on a real cluster
 	@$(STAGES) e2e
+
+bench: setup ## what is fast is compared with other tools, side by side; prints tables
+	@$(STAGES) bench
+
+proof: setup ## what is too long for CI: the benchmarks and the long tests (hours)
+	@$(STAGES) bench proof
 
 clean: ## remove what set-up and the gates made in this checkout (not the lab's cache)
 	rm -rf .venv .cache .ansible collections

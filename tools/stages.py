@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the stages of tools/stages.toml: all of them, or those named on the command line.
+"""Run the stages of tools/stages.toml: those named on the command line, or all that are not on request.
 
 The output of a check is shown as it comes. At the end stands a line 'N passed, N failed'; the exit status is 0 only when
 something ran and nothing failed.
@@ -42,6 +42,7 @@ class Stage:
 
     name: str
     checks: tuple[Check, ...]
+    on_request: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def load(path: Path) -> tuple[Background, tuple[Stage, ...]]:
     """The background job and the stages that a TOML file declares."""
     data = tomllib.loads(path.read_text("utf-8"))
     behind = data["background"]
-    stages = tuple(Stage(each["name"], tuple(Check(**check) for check in each["checks"])) for each in data["stage"])
+    stages = tuple(
+        Stage(**{**each, "checks": tuple(Check(**check) for check in each["checks"])}) for each in data["stage"]
+    )
     return Background(behind["name"], behind["command"], tuple(behind["needed_by"])), stages
 
 
@@ -197,8 +200,8 @@ def main(argv: t.Sequence[str] | None = None) -> int:
     background, stages = load(ROOT / "tools" / "stages.toml")
     parser = argparse.ArgumentParser(prog="tools/stages", description=__doc__)
     names = [stage.name for stage in stages]
-    parser.add_argument("stage", nargs="*", help=f"one of {', '.join(names)} (all of them without one)")
-    wanted = parser.parse_args(argv).stage or names
+    parser.add_argument("stage", nargs="*", help=f"one of {', '.join(names)}")
+    wanted = parser.parse_args(argv).stage or [stage.name for stage in stages if not stage.on_request]
     if unknown := sorted(set(wanted) - set(names)):
         parser.error(f"no stage is named {', '.join(unknown)}; there are {', '.join(names)}")
     REPORTS.mkdir(parents=True, exist_ok=True)

@@ -118,3 +118,18 @@ def test_an_unknown_stage_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         stages.main(["lnit"])
     assert "no stage is named lnit; there are a" in capsys.readouterr().err
+
+
+def test_what_takes_longer_than_ci_has_runs_only_when_it_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "stages.toml").write_text(
+        'background = {name = "build", command = "true", needed_by = []}\n'
+        '[[stage]]\nname = "short"\nchecks = [{name = "a", command = "true"}]\n'
+        '[[stage]]\nname = "long"\non_request = true\nchecks = [{name = "b", command = "true"}]\n'
+    )
+    assert stages.main([]) == 0
+    assert "stage long" not in capsys.readouterr().out
+    assert stages.main(["long"]) == 0
+    assert "stage long" in capsys.readouterr().out
