@@ -11,15 +11,22 @@ import typing as t
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_model import Distribution, Kernel, KmodState
 
-# First match of ID, then of ID_LIKE. RHEL's families split the modules of one kernel over several packages.
-_PACKAGES: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("ubuntu",), "apt install linux-modules-extra-{release}"),
-    (("debian",), "apt install --reinstall linux-image-{release}"),
+# First match of ID, then of ID_LIKE; of several rows for one ID, the first whose mark is in the kernel's release. RHEL's
+# families split the modules of one kernel over packages (ip_set and xt_* are in kernel-modules-extra since RHEL 10).
+_PACKAGES: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("ubuntu",), "", "apt install linux-modules-extra-{release}"),
+    (("debian",), "-cloud-", "apt install linux-image-{arch}, whose kernel has all modules, and a reboot into it"),
+    (("debian",), "", "apt install --reinstall linux-image-{release}"),
+    (("amzn",), "", "dnf install kernel-modules-extra-{release}"),
+    (("ol",), "uek", "dnf install kernel-uek-modules-{release} kernel-uek-modules-extra-{release}"),
     (
-        ("rhel", "centos", "fedora", "rocky", "almalinux", "ol", "amzn"),
-        "dnf install kernel-modules-core-{release} kernel-modules-extra-{release}",
+        ("rhel", "centos", "fedora", "rocky", "almalinux", "ol"),
+        "",
+        "dnf install kernel-modules-{release} kernel-modules-extra-{release}",
     ),
-    (("sles", "opensuse", "suse"), "zypper install kernel-default"),
+    (("sles", "opensuse", "suse"), "", "zypper install kernel-{flavour}, and a reboot if that brings a newer kernel"),
+    (("alpine",), "-virt", "apk add linux-lts, whose kernel has all modules, and a reboot into it"),
+    (("alpine",), "", "apk add linux-{flavour}, and a reboot if that brings a newer kernel"),
 )
 
 # Merged into another module by the kernel: the old name, the new one, and the release.
@@ -33,10 +40,13 @@ _SUCCESSORS = {
 
 def package_advice(kernel: Kernel) -> str:
     """How to install the modules of the running kernel on this distribution."""
+    # 6.1.0-18-cloud-amd64 of Debian, 6.4.0-150600.23-default of SUSE, 6.6.14-0-virt of Alpine.
+    last = kernel.release.rpartition("-")[2]
     for name in kernel.distribution.ids:
-        for ids, command in _PACKAGES:
-            if name in ids:
-                return f"On {_title(kernel.distribution)} they come with: {command.format(release=kernel.release)}."
+        for ids, mark, command in _PACKAGES:
+            if name in ids and mark in kernel.release:
+                words = command.format(release=kernel.release, arch=last, flavour=last)
+                return f"On {_title(kernel.distribution)} they come with: {words}."
     return f"This distribution ({_title(kernel.distribution)}) is not known to us: install the package that holds all modules of kernel {kernel.release}."
 
 
@@ -67,7 +77,10 @@ def missing_module(state: KmodState, names: t.Sequence[str]) -> KubeProxyError:
 def cannot_load_here(kernel: Kernel, names: t.Sequence[str]) -> KubeProxyError:
     """modprobe cannot work on this machine."""
     if not kernel.support:
-        seen = f"kernel {kernel.release} does not support loadable modules (there is no /proc/modules)"
+        seen = (
+            f"kernel {kernel.release} does not support loadable modules (there is no /proc/modules), and nothing in "
+            "modules.builtin, /sys/module, /proc/net or /proc/kallsyms shows that it has them built in"
+        )
         remedy = "Use a kernel that has them built in, or one with modules."
     elif kernel.loading_disabled:
         seen, remedy = "kernel.modules_disabled is 1", "Load them before that is set at boot, and reboot."

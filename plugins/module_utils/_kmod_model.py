@@ -60,6 +60,7 @@ class ModuleState:
     :param persistent_in: lines of C(modules-load.d) that name it and are not overridden
     :param blacklisted: rules that systemd-modules-load obeys, and modprobe by name does not
     :param disabled: rules that modprobe obeys
+    :param users: what else than modules is known to use it, for messages
     """
 
     name: str
@@ -70,6 +71,7 @@ class ModuleState:
     persistent_in: tuple[Location, ...] = ()
     blacklisted: tuple[Rule, ...] = ()
     disabled: tuple[Rule, ...] = ()
+    users: tuple[str, ...] = ()
 
     @property
     def present(self) -> bool:
@@ -147,11 +149,15 @@ Operation = t.Union[Load, Unload, WriteOwnFile]
 
 @dataclass(frozen=True)
 class WantedModules:
-    """What the user asked for; C(names) are normalised and without doubles."""
+    """What the user asked for; C(names) are normalised and without doubles.
+
+    :param where_known: wanted too, but only of a kernel that has them
+    """
 
     names: tuple[str, ...]
     present: bool = True
     persistent: bool = True
+    where_known: tuple[str, ...] = ()
 
 
 def _line(kernel: Kernel, module: ModuleState) -> str:

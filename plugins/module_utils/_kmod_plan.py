@@ -29,6 +29,9 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_parse impo
 
 KmodPlan = Plan[KmodState, Operation]
 
+# How many users a message names.
+_NAMED = 10
+
 
 def plan_modules(wanted: WantedModules, state: KmodState) -> KmodPlan:
     """The operations, in the order in which a failure leaves least behind: the kernel first, our file last.
@@ -121,9 +124,17 @@ def _refuse_removal(module: ModuleState, going: t.Collection[str]) -> None:
     if loaded.references and not loaded.holders:
         raise KubeProxyError(
             f"{module.name} is in use",
-            seen=f"{loaded.references} references that are not modules (rules, sets, virtual servers, devices or sockets)",
+            seen=_other_users(module, loaded.references),
             remedy="Remove what uses it first.",
+            details={"users": list(module.users)},
         )
+
+
+def _other_users(module: ModuleState, references: int) -> str:
+    if not module.users:
+        return f"{references} references that are not modules (rules, sets, virtual servers, devices or sockets)"
+    more = f" and {len(module.users) - _NAMED} more" if len(module.users) > _NAMED else ""
+    return f"by the virtual servers {', '.join(module.users[:_NAMED])}{more}"
 
 
 def _refuse_others_lines(module: ModuleState) -> None:

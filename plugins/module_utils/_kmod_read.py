@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import typing as t
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_model import (
@@ -37,10 +38,16 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_parse impo
     parse_proc_modules,
     resolve_alias,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_probe import is_inside, parse_kallsyms
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_users import parse_ip_vs, users_of
 
 # Both systemd and kmod: a file hides those of the same name in the folders after it.
 _CONFIG_ROOTS = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
 _MODULE_ROOTS = ("/lib/modules", "/usr/lib/modules")
+
+# Old names, and an alias that says which module does their work in this kernel: nf_conntrack_ipv4 had C(nf_conntrack-2)
+# (2 is AF_INET, 10 AF_INET6) until nf_conntrack took both over. Release numbers prove nothing: RHEL's 4.18 has it merged.
+_OLD_NAMES = {"nf_conntrack_ipv4": "nf_conntrack_2", "nf_conntrack_ipv6": "nf_conntrack_10"}
 
 
 class Files:
@@ -92,6 +99,8 @@ class _Knowledge:
     persistent: t.Mapping[str, tuple[Location, ...]]
     builtin_aliases: tuple[tuple[str, str], ...] = ()
     module_aliases: t.Callable[[], tuple[tuple[str, str], ...]] = field(default=tuple)
+    has_inside: t.Callable[[str], bool] = field(default=lambda _name: False)
+    virtual_servers: tuple[tuple[str, str], ...] = ()
 
 
 def effective_config_files(files: Files, folder: str) -> list[str]:
@@ -145,17 +154,22 @@ def _kernel(files: Files, modprobe: bool) -> Kernel:
 def _look(files: Files, modprobe: bool) -> _Knowledge:
     kernel = _kernel(files, modprobe)
     folder = _module_folder(files, kernel.release)
-    builtin = files.text(f"{folder}/modules.builtin") if folder else None
-    modinfo = files.text(f"{folder}/modules.builtin.modinfo") if folder else None
+    # A kernel without loadable modules has these two at most.
+    builtin, modinfo = (
+        next(filter(None, (files.text(f"{root}/{kernel.release}/{name}") for root in _MODULE_ROOTS)), "")
+        for name in ("modules.builtin", "modules.builtin.modinfo")
+    )
     return _Knowledge(
         kernel=kernel,
         loaded=parse_proc_modules(files.text("/proc/modules") or ""),
-        builtin=parse_builtin(builtin or ""),
+        builtin=parse_builtin(builtin),
         installed=parse_dep(files.text(f"{folder}/modules.dep") or "") if folder else None,
         config=_modprobe_config(files),
         persistent=_persistent(files),
-        builtin_aliases=parse_builtin_aliases(modinfo or ""),
-        module_aliases=lambda: parse_alias(files.text(f"{folder}/modules.alias") or "") if folder else (),
+        builtin_aliases=parse_builtin_aliases(modinfo),
+        module_aliases=lru_cache(1)(lambda: parse_alias(files.text(f"{folder}/modules.alias") or "") if folder else ()),
+        has_inside=_has_inside(files, listed=kernel.support and folder is not None),
+        virtual_servers=parse_ip_vs(files.text("/proc/net/ip_vs") or ""),
     )
 
 
@@ -164,40 +178,50 @@ def _in_sysfs_as_builtin(files: Files, name: str) -> bool:
     return files.exists(f"/sys/module/{name}") and not files.exists(f"/sys/module/{name}/initstate")
 
 
-def _real_names(files: Files, known: _Knowledge, name: str) -> tuple[str, ...]:
+def _has_inside(files: Files, listed: bool) -> t.Callable[[str], bool]:
+    if listed:
+        return lambda name: _in_sysfs_as_builtin(files, name)
+    # No list tells what is built in: no loadable modules, or a container without the kernel's files. What works does.
+    symbols = lru_cache(1)(lambda: parse_kallsyms(files.text("/proc/kallsyms") or ""))
+    return lambda name: _in_sysfs_as_builtin(files, name) or is_inside(name, files.exists, symbols)
+
+
+def _real_names(known: _Knowledge, name: str) -> tuple[str, ...]:
+    """The modules that a name stands for; none when this kernel does not know it."""
     # kmod's order (libkmod's kmod_module_new_from_lookup): configured aliases, modules, aliases of modules, built-in ones.
     from_config = resolve_alias(name, known.config.aliases)
     if from_config:
         return from_config
-    if (
-        name in known.loaded
-        or name in known.builtin
-        or name in (known.installed or ())
-        or _in_sysfs_as_builtin(files, name)
-    ):
+    if name in known.loaded or name in known.builtin or name in (known.installed or ()) or known.has_inside(name):
         return (name,)
-    return resolve_alias(name, known.module_aliases()) or resolve_alias(name, known.builtin_aliases) or (name,)
+    by_alias = resolve_alias(name, known.module_aliases()) or resolve_alias(name, known.builtin_aliases)
+    if by_alias or name not in _OLD_NAMES:
+        return by_alias
+    return _real_names(known, _OLD_NAMES[name])
 
 
-def _module(files: Files, known: _Knowledge, name: str, requested: str) -> ModuleState:
+def _module(known: _Knowledge, name: str, requested: str) -> ModuleState:
     loaded = known.loaded.get(name)
-    # A line may name the module by its alias, which systemd resolves as we do.
-    places = known.persistent.get(name, ()) + (known.persistent.get(requested, ()) if requested != name else ())
+    # A line may name the module by its alias, which systemd resolves as we do; it knows nothing of old names.
+    by_alias = requested != name and requested not in _OLD_NAMES
+    places = known.persistent.get(name, ()) + (known.persistent.get(requested, ()) if by_alias else ())
     return ModuleState(
         name=name,
         requested=requested,
         loaded=loaded,
-        builtin=loaded is None and (name in known.builtin or _in_sysfs_as_builtin(files, name)),
+        builtin=loaded is None and (name in known.builtin or known.has_inside(name)),
         installed=None if known.installed is None else name in known.installed,
         persistent_in=places,
         blacklisted=tuple(rule for rule in known.config.blacklisted if rule.module == name),
         disabled=tuple(rule for rule in known.config.disabled if rule.module in (name, requested)),
+        users=users_of(name, known.virtual_servers),
     )
 
 
-def read_modules(files: Files, names: t.Sequence[str], modprobe: bool) -> KmodState:
+def read_modules(files: Files, names: t.Sequence[str], modprobe: bool, where_known: t.Sequence[str] = ()) -> KmodState:
     """What the node's files say about these names (normalised). C(modprobe): whether the binary is there.
 
+    :param where_known: names that are left out where this kernel does not know them
     :raises KubeProxyError: when our own file is a link: its owner wants it to be something else
     """
     if files.is_link(OWN_FILE):
@@ -207,10 +231,12 @@ def read_modules(files: Files, names: t.Sequence[str], modprobe: bool) -> KmodSt
             remedy="Remove the link, then run again.",
         )
     known = _look(files, modprobe)
+    asked = [(name, _real_names(known, name) or (name,)) for name in names]
+    asked += [(name, _real_names(known, name)) for name in where_known]
     modules: dict[str, ModuleState] = {}
-    for requested in names:
-        for name in _real_names(files, known, requested):
-            modules.setdefault(name, _module(files, known, name, requested))
+    for requested, found in asked:
+        for name in found:
+            modules.setdefault(name, _module(known, name, requested))
     return KmodState(
         kernel=known.kernel,
         modules=tuple(modules.values()),

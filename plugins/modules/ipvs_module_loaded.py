@@ -13,6 +13,8 @@ author:
 description:
   - Makes kernel modules such as C(ip_vs), C(ip_vs_rr) and C(nf_conntrack) present now, and at every boot.
   - A module counts as present when it is in C(/proc/modules) or built into the kernel. C(-) and C(_) in names are one, aliases are resolved.
+  - On a kernel without loadable modules it counts as present when what it would do works, or its code is in the kernel. Looking never loads anything.
+  - The old names C(nf_conntrack_ipv4) and C(nf_conntrack_ipv6) stand for C(nf_conntrack) where this kernel's own aliases say that it took them over.
   - Loading at boot goes into a file of this collection's own, C(/etc/modules-load.d/netops-kube-proxy.conf); a name that any other
     file of C(modules-load.d) has already is not repeated. Other files are never changed.
   - Before anything is done it refuses what would not work, and names the file and line or the package to install. These are a module that
@@ -23,15 +25,29 @@ description:
 options:
   name:
     description:
-      - Names of the kernel modules.
+      - Names of the kernel modules. One of O(name) and O(for) is required; together they add up.
     type: list
     elements: str
-    required: true
+  for:
+    description:
+      - A mode of kube-proxy, which stands for the modules that it needs. Some have other names in other kernels; those that this kernel does
+        not know although it has what they are for are left out.
+      - V(ipvs) are C(ip_vs) with C(rr), C(wrr), C(sh) (kube-proxy up to 1.26 does not start without these) and O(scheduler), C(dummy), the types of sets
+        and the matches and targets of its rules.
+      - V(iptables) are the matches and targets of its rules, V(nftables) the expressions of its tables.
+      - Only with O(state=present).
+    type: str
+    choices: [iptables, ipvs, nftables]
+  scheduler:
+    description:
+      - The IPVS scheduler that O(for=ipvs) includes, as C(ipvs.scheduler) of kube-proxy's configuration names it. Empty is V(rr), as there.
+    type: str
+    default: rr
   state:
     description:
       - V(present) loads what is not loaded.
       - V(absent) unloads, users before what they use. It refuses as long as other modules, or rules, virtual servers and sockets
-        use one of them, and names the modules. What the unloaded modules depend on stays loaded.
+        use one of them, and names the modules and virtual servers. What the unloaded modules depend on stays loaded.
     type: str
     choices: [present, absent]
     default: present
@@ -60,7 +76,18 @@ seealso:
 EXAMPLES = r"""
 - name: Have what kube-proxy needs in ipvs mode, now and at boot
   netops.kube_proxy.ipvs_module_loaded:
+    for: ipvs
+    scheduler: wrr
+
+- name: Have modules by their names, as the tutorials do
+  netops.kube_proxy.ipvs_module_loaded:
     name: [ip_vs, ip_vs_rr, ip_vs_wrr, ip_vs_sh, nf_conntrack]
+
+- name: Know whether this kernel could run nftables mode, with a module of the network beside it
+  netops.kube_proxy.ipvs_module_loaded:
+    for: nftables
+    name: [br_netfilter]
+  check_mode: true
 
 - name: Load a scheduler for this boot only
   netops.kube_proxy.ipvs_module_loaded:
@@ -121,23 +148,22 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import 
     run_converging,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Steps
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_model import WantedModules, as_results, render
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_parse import checked_names
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_model import as_results, render
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_plan import plan_modules
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_purpose import PURPOSES, wanted_modules
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files, read_modules
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_write import KmodWriter
 
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Turn the options into wanted modules, and the node into them."""
-    params = module.params
-    wanted = WantedModules(checked_names(params["name"]), params["state"] == "present", params["persistent"])
+    wanted = wanted_modules(module.params)
     require_root()
     files = Files()
     modprobe = module.get_bin_path("modprobe") is not None
     writer = KmodWriter(files, command_runner(module), lambda path: module.set_default_selinux_context(path, False))
     steps = Steps(
-        read=lambda: read_modules(files, wanted.names, modprobe),
+        read=lambda: read_modules(files, wanted.names, modprobe, wanted.where_known),
         plan=lambda state: plan_modules(wanted, state),
         apply=writer.apply,
     )
@@ -148,10 +174,13 @@ def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(
         argument_spec={
-            "name": {"type": "list", "elements": "str", "required": True},
+            "name": {"type": "list", "elements": "str"},
+            "for": {"type": "str", "choices": sorted(PURPOSES)},
+            "scheduler": {"type": "str", "default": "rr"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "persistent": {"type": "bool", "default": True},
         },
+        required_one_of=[["name", "for"]],
         supports_check_mode=True,
     )
     run(module, work)

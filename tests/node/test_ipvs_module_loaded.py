@@ -11,6 +11,12 @@ import typing as t
 
 import pytest
 
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_probe import (
+    is_inside,
+    parse_kallsyms,
+    starters_of,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_purpose import PURPOSES
 from tests.labkit import INVENTORY, Node, run_ansible
 
 OWN = "/etc/modules-load.d/netops-kube-proxy.conf"
@@ -22,7 +28,7 @@ OTHERS = (
 )
 CLEAN = (
     f"rm -f {OWN} /etc/modprobe.d/test-*.conf /etc/modules-load.d/test-*.conf; ipvsadm -C 2>/dev/null;"
-    " rmmod ip_vs_rr ip_vs_wrr ip_vs_sh ip_vs_lblc 2>/dev/null; rmmod ip_vs 2>/dev/null; true"
+    " rmmod xt_ipvs ip_vs_rr ip_vs_wrr ip_vs_sh ip_vs_mh ip_vs_lblc 2>/dev/null; rmmod ip_vs 2>/dev/null; true"
 )
 
 
@@ -130,7 +136,81 @@ def test_a_module_that_this_kernel_does_not_have(bare: Node) -> None:
     assert f"Kernel {release} has no module ip_vs_nosuch" in message
     assert f"linux-image-{release}" in message
     assert "ip_vs" not in modules(bare)
-    assert "ask for nf_conntrack" in bare.module_fails("ipvs_module_loaded", {"name": ["nf_conntrack_ipv4"]})
+    assert "ask for nf_nat" in bare.module_fails("ipvs_module_loaded", {"name": ["nf_nat_ipv4"]})
+
+
+def test_an_old_name_that_this_kernel_merged(bare: Node) -> None:
+    bare.run("rmmod nf_conntrack 2>/dev/null || true")
+    # The facts behind it: this kernel has no such module, and the alias that was that module's.
+    assert bare.attempt("modprobe nf_conntrack_ipv4").rc != 0
+    assert bare.run("modprobe --resolve-alias nf_conntrack-2").split() == ["nf_conntrack"]
+    done = bare.module("ipvs_module_loaded", {"name": ["nf_conntrack_ipv4"]})
+    assert [(one["name"], one["requested"]) for one in done["modules"]] == [("nf_conntrack", "nf_conntrack_ipv4")]
+    assert "nf_conntrack" in modules(bare)
+    assert own_lines(bare) == ["nf_conntrack"]
+    assert not bare.module("ipvs_module_loaded", {"name": ["nf_conntrack_ipv4"]})["changed"]
+
+
+# What kube-proxy's rules, sets and tables of that mode are made of, as lsmod names it.
+IN_LSMOD = {
+    "iptables": {"nf_conntrack", "xt_comment", "xt_conntrack", "xt_statistic", "xt_recent", "xt_nat", "xt_MASQUERADE"},
+    "ipvs": {"ip_vs", "ip_vs_mh", "ip_set_hash_ipport", "ip_set_bitmap_port", "xt_set", "xt_ipvs", "xt_comment"},
+    "nftables": {"nf_tables", "nft_chain_nat", "nft_ct", "nft_fib_ipv4", "nft_fib_ipv6", "nft_masq", "nft_numgen"},
+}
+
+
+@pytest.mark.parametrize("mode", IN_LSMOD)
+def test_what_a_mode_needs_check_apply_check_apply(bare: Node, mode: str) -> None:
+    wanted = {"for": mode, "scheduler": "mh", "persistent": False}
+    before = modules(bare)
+    predicted = bare.module("ipvs_module_loaded", wanted, check=True)
+    assert modules(bare) == before
+    done = bare.module("ipvs_module_loaded", wanted)
+    assert (done["diff"], done["actions"]) == (predicted["diff"], predicted["actions"])
+    assert modules(bare) >= IN_LSMOD[mode]
+    assert "nf_conntrack_ipv4" not in {one["name"] for one in done["modules"]}
+    for check in (True, False):
+        assert not bare.module("ipvs_module_loaded", wanted, check=check)["changed"]
+
+
+def test_a_reboot_loads_what_is_persistent(bare: Node) -> None:
+    wanted = {"for": "ipvs", "scheduler": "mh"}
+    bare.module("ipvs_module_loaded", wanted)
+    lines = own_lines(bare)
+    boot = bare.run("cat /proc/sys/kernel/random/boot_id").strip()
+    # The connection ends with the node.
+    bare.attempt("systemctl reboot")
+    bare.wait("the node after its reboot", f'test "$(cat /proc/sys/kernel/random/boot_id)" != {boot}')
+    bare.wait("its boot to end", "systemctl is-active systemd-modules-load")
+    assert bare.run("systemctl show -P Result systemd-modules-load").strip() == "success"
+    assert modules(bare) >= IN_LSMOD["ipvs"]
+    assert own_lines(bare) == lines
+    assert not bare.module("ipvs_module_loaded", wanted)["changed"]
+
+
+def test_the_functions_by_which_a_kernel_without_module_support_is_judged(bare: Node) -> None:
+    folder = "/lib/modules/$(uname -r)"
+    names = {name for purpose in PURPOSES.values() for name in (*purpose.needed, *purpose.where_known)}
+    names |= {"br_netfilter", "ip_vs_lc", "ip_vs_mh", "ip_vs_sed"}
+    files = {path.rpartition("/")[2]: path for path in bare.run(f"find {folder}/ -name '*.ko'").split()}
+    seen = {name for name in names if f"{name}.ko" in files}
+    # Those that this kernel has under another name only.
+    assert names - seen == {"nf_conntrack_ipv4", "ipt_MASQUERADE"}
+    for name in sorted(seen):
+        functions = "|".join(starters_of(name))
+        bare.run(f"grep -qaE '(^|[^a-z0-9_])({functions})([^a-z0-9_]|$)' {files[f'{name}.ko']}")
+    # One that is built in here, and one that can only be loaded.
+    bare.run("modprobe ip_vs_rr")
+    symbols = parse_kallsyms(bare.run("cat /proc/kallsyms"))
+    assert not starters_of("overlay").isdisjoint(symbols)
+    assert starters_of("ip_vs_rr").isdisjoint(symbols)
+
+
+def test_the_trace_of_ip_vs_is_there_exactly_when_it_is(bare: Node) -> None:
+    for argv in ("modprobe ip_vs", "rmmod ip_vs"):
+        bare.run(argv)
+        loaded = "ip_vs" in modules(bare)
+        assert is_inside("ip_vs", lambda path: bare.attempt(f"test -e {path}").rc == 0, frozenset) == loaded
 
 
 def test_in_use(bare: Node) -> None:
@@ -138,7 +218,7 @@ def test_in_use(bare: Node) -> None:
     assert "by ip_vs_rr" in bare.module_fails("ipvs_module_loaded", {"name": ["ip_vs"], "state": "absent"})
     bare.run("ipvsadm -A -t 192.0.2.1:80 -s rr")
     message = bare.module_fails("ipvs_module_loaded", {"name": ["ip_vs_rr", "ip_vs"], "state": "absent"})
-    assert "ip_vs_rr is in use: 1 references that are not modules" in message
+    assert "ip_vs_rr is in use: by the virtual servers tcp 192.0.2.1:80." in message
     assert {"ip_vs", "ip_vs_rr"} <= modules(bare)
 
 

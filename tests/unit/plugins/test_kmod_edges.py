@@ -76,7 +76,9 @@ class FakeNode:
     def converge(self, wanted: WantedModules, check_mode: bool = False) -> KmodPlan:
         writer = KmodWriter(self.files, self.run, str)
         steps: Steps[KmodState, Operation] = Steps(
-            read=lambda: self.read(*wanted.names), plan=lambda state: plan_modules(wanted, state), apply=writer.apply
+            read=lambda: read_modules(self.files, wanted.names, True, wanted.where_known),
+            plan=lambda state: plan_modules(wanted, state),
+            apply=writer.apply,
         )
         return converge(steps, check_mode)
 
@@ -187,3 +189,120 @@ def test_no_files_for_this_kernel(fake: FakeNode) -> None:
     state = fake.read("ip_vs")
     assert (state.kernel.module_files, state.kernel.any_module_files) == (False, True)
     assert state.modules[0].installed is None
+
+
+CONNTRACK = "alias nf_conntrack-10 nf_conntrack\nalias nf_conntrack-2 nf_conntrack\n"
+
+
+def test_an_old_name_stands_for_its_successor_where_the_kernel_proves_it(fake: FakeNode) -> None:
+    # Linux 4.18 of RHEL 8 and all later ones: the aliases of both families are nf_conntrack's.
+    fake.put(f"/lib/modules/{RELEASE}/modules.alias", CONNTRACK)
+    found = fake.read("nf_conntrack_ipv4", "nf_conntrack_ipv6").modules
+    assert [(module.name, module.requested, module.installed) for module in found] == [
+        ("nf_conntrack", "nf_conntrack_ipv4", True)
+    ]
+
+
+def test_an_old_name_stands_for_its_successor_that_is_built_in(fake: FakeNode) -> None:
+    fake.put(f"/lib/modules/{RELEASE}/modules.alias", "")
+    fake.put(f"/lib/modules/{RELEASE}/modules.builtin", "kernel/net/netfilter/nf_conntrack.ko\n")
+    fake.put(f"/lib/modules/{RELEASE}/modules.builtin.modinfo", "nf_conntrack.alias=nf_conntrack-2\0")
+    (conntrack,) = fake.read("nf_conntrack_ipv4").modules
+    assert (conntrack.name, conntrack.builtin) == ("nf_conntrack", True)
+
+
+def test_an_old_name_is_its_own_module_where_the_kernel_has_it(fake: FakeNode) -> None:
+    # Linux 4.14: nf_conntrack_ipv4 has the alias itself.
+    fake.put(f"/lib/modules/{RELEASE}/modules.dep", "kernel/nf_conntrack.ko:\nkernel/nf_conntrack_ipv4.ko:\n")
+    fake.put(f"/lib/modules/{RELEASE}/modules.alias", "alias nf_conntrack-2 nf_conntrack_ipv4\n")
+    assert [module.name for module in fake.read("nf_conntrack_ipv4").modules] == ["nf_conntrack_ipv4"]
+
+
+def test_an_old_name_without_proof_is_missing(fake: FakeNode) -> None:
+    fake.put(f"/lib/modules/{RELEASE}/modules.alias", "")
+    (conntrack,) = fake.read("nf_conntrack_ipv4").modules
+    assert (conntrack.name, conntrack.installed) == ("nf_conntrack_ipv4", False)
+
+
+def test_a_line_with_an_old_name_loads_nothing_at_boot(fake: FakeNode) -> None:
+    # systemd-modules-load knows aliases, and this is none.
+    fake.put(f"/lib/modules/{RELEASE}/modules.alias", CONNTRACK)
+    fake.put("/etc/modules-load.d/old.conf", "nf_conntrack_ipv4\n")
+    fake.converge(WantedModules(("nf_conntrack_ipv4",)))
+    assert fake.get(OWN_FILE).splitlines()[1:] == ["nf_conntrack"]
+
+
+def test_what_is_wanted_where_known_is_left_out_elsewhere(fake: FakeNode) -> None:
+    fake.put(f"/lib/modules/{RELEASE}/modules.alias", "alias ipt_MASQUERADE xt_MASQUERADE\n" + CONNTRACK)
+    fake.put(f"/lib/modules/{RELEASE}/modules.dep", "kernel/xt_MASQUERADE.ko:\nkernel/nf_conntrack.ko:\n")
+    optional = ("nf_conntrack_ipv4", "xt_MASQUERADE", "ipt_MASQUERADE", "ip6t_REJECT")
+    plan = fake.converge(WantedModules(("nf_conntrack",), where_known=optional))
+    assert [module.name for module in plan.after.modules] == ["nf_conntrack", "xt_MASQUERADE"]
+    assert fake.commands == [["modprobe", "nf_conntrack"], ["modprobe", "xt_MASQUERADE"]]
+    assert fake.converge(WantedModules(("nf_conntrack",), where_known=optional)).operations == ()
+
+
+def without_module_support(fake: FakeNode) -> None:
+    (fake.root / "proc/modules").unlink()
+    for name in ("dep", "builtin", "alias"):
+        (fake.root / f"lib/modules/{RELEASE}/modules.{name}").unlink()
+
+
+KALLSYMS = """\
+0000000000000000 T _stext
+0000000000000000 t ip_vs_rr_init
+0000000000000000 t hash_ipport_init
+0000000000000000 t masquerade_tg_init
+0000000000000000 t addrtype_mt_init
+0000000000000000 t nft_fib4_module_init
+0000000000000000 t ip_vs_wrr_init\t[ip_vs_wrr]
+"""
+
+
+def test_a_kernel_without_module_support_is_judged_by_what_works(fake: FakeNode) -> None:
+    without_module_support(fake)
+    fake.put("/proc/net/ip_vs", "IP Virtual Server version 1.2.1 (size=4096)\n")
+    fake.put("/proc/kallsyms", KALLSYMS)
+    names = ("ip_vs", "ip_vs_rr", "ip_set_hash_ipport", "xt_MASQUERADE", "xt_addrtype", "nft_fib_ipv4")
+    state = fake.read(*names, modprobe=False)
+    assert not state.kernel.support
+    assert [module.name for module in state.modules if module.builtin] == list(names)
+    assert fake.converge(WantedModules(names)).operations == ()
+    assert not (fake.root / OWN_FILE.lstrip("/")).exists()
+    with pytest.raises(KubeProxyError, match=r"Cannot load ip_vs_sh: kernel .* does not support loadable modules"):
+        fake.converge(WantedModules(("ip_vs_sh",)))
+    assert fake.commands == []
+
+
+def test_a_list_counts_without_module_support(fake: FakeNode) -> None:
+    without_module_support(fake)
+    fake.put(f"/lib/modules/{RELEASE}/modules.builtin", "kernel/net/netfilter/ipvs/ip_vs.ko\n")
+    assert fake.read("ip_vs").modules[0].builtin
+
+
+def test_a_container_sees_what_the_hosts_kernel_has_inside(fake: FakeNode) -> None:
+    fake.put("/proc/sys/kernel/osrelease", "6.9.9-other\n")
+    fake.put("/proc/kallsyms", KALLSYMS)
+    rr, wrr = fake.read("ip_vs_rr", "ip_vs_wrr").modules
+    assert (rr.builtin, wrr.builtin) == (True, False)
+
+
+def test_virtual_servers_are_named_as_users(fake: FakeNode) -> None:
+    fake.put("/proc/modules", "ip_vs_rr 12288 2 - Live 0x0\nip_vs 225280 4 ip_vs_rr, Live 0x0\n")
+    # As Linux 7.2 prints it.
+    fake.put(
+        "/proc/net/ip_vs",
+        "IP Virtual Server version 1.2.1 (size=4096)\n"
+        "Prot LocalAddress:Port Scheduler Flags\n"
+        "  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n"
+        "TCP  C0000201:0050 rr  \n"
+        "  -> C6336401:0050      Masq    1      0          0         \n"
+        "UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc  \n"
+        "FWM  0000000A rr  \n",
+    )
+    with pytest.raises(KubeProxyError) as caught:
+        fake.converge(WantedModules(("ip_vs_rr", "ip_vs"), present=False))
+    assert str(caught.value).startswith("ip_vs_rr is in use: by the virtual servers tcp 192.0.2.1:80, fwm 10.")
+    ip_vs = fake.read("ip_vs").modules[0]
+    assert ip_vs.users == ("tcp 192.0.2.1:80", "udp [2001:db8::1]:53", "fwm 10")
+    assert fake.commands == []

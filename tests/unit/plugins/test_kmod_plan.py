@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -28,8 +29,10 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_model impo
     as_results,
     render,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_parse import parse_os_release
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_plan import plan_modules
 
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "kmod"
 KERNEL = Kernel("6.1.0-18-amd64", Distribution(("debian",), "Debian GNU/Linux 12 (bookworm)"))
 OTHER = Location("/usr/lib/modules-load.d/lvs.conf", 2)
 OWN = Location(OWN_FILE, 2)
@@ -140,7 +143,7 @@ def test_results_count_built_in_as_persistent() -> None:
         (
             module(installed=False),
             {"distribution": Distribution(("rocky", "rhel", "centos", "fedora"))},
-            ("kernel-modules-core-6.1.0-18-amd64 kernel-modules-extra-6.1.0-18-amd64",),
+            ("dnf install kernel-modules-6.1.0-18-amd64 kernel-modules-extra-6.1.0-18-amd64",),
         ),
         (module(installed=False), {"distribution": Distribution(("nixos",))}, ("(nixos) is not known to us",)),
         (module(installed=None), {"module_files": False}, ("no /lib/modules/6.1.0-18-amd64", "Reboot into")),
@@ -151,7 +154,11 @@ def test_results_count_built_in_as_persistent() -> None:
         ),
         (module(), {"modprobe": False}, ("no modprobe", "Install kmod", "load them on the host")),
         (module(), {"loading_disabled": True}, ("kernel.modules_disabled is 1",)),
-        (module(), {"support": False}, ("does not support loadable modules",)),
+        (
+            module(),
+            {"support": False},
+            ("does not support loadable modules", "nothing in modules.builtin", "shows that"),
+        ),
     ],
 )
 def test_refused(there: ModuleState, kernel: dict[str, t.Any], words: tuple[str, ...]) -> None:
@@ -162,9 +169,53 @@ def test_refused(there: ModuleState, kernel: dict[str, t.Any], words: tuple[str,
 
 
 def test_an_old_name_is_explained_where_the_kernel_has_its_successor() -> None:
-    old = KmodState(KERNEL, (module("nf_conntrack_ipv4", installed=False),), known_names=frozenset({"nf_conntrack"}))
-    with pytest.raises(KubeProxyError, match=r"Since kernel 4\.19 it is part of nf_conntrack.*ask for nf_conntrack"):
-        plan_modules(wanted("nf_conntrack_ipv4"), old)
+    old = KmodState(KERNEL, (module("nf_nat_ipv4", installed=False),), known_names=frozenset({"nf_nat"}))
+    with pytest.raises(KubeProxyError, match=r"Since kernel 5\.1 it is part of nf_nat.*ask for nf_nat\."):
+        plan_modules(wanted("nf_nat_ipv4"), old)
+
+
+# The package that the distribution itself names for modules of that kernel; os-release as fixtures/kmod/README.md says.
+PACKAGES = [
+    ("debian-12", "6.1.0-18-amd64", "Debian GNU/Linux 12", "apt install --reinstall linux-image-6.1.0-18-amd64."),
+    ("debian-12", "6.1.0-18-cloud-amd64", "Debian", "apt install linux-image-amd64, whose kernel has all modules"),
+    ("ubuntu-24.04", "6.8.0-31-generic", "Ubuntu 24.04.2 LTS", "apt install linux-modules-extra-6.8.0-31-generic."),
+    (
+        "rhel-9.3",
+        "5.14.0-362.8.1.el9_3.x86_64",
+        "Red Hat Enterprise Linux 9.3 (Plow)",
+        "dnf install kernel-modules-5.14.0-362.8.1.el9_3.x86_64 kernel-modules-extra-5.14.0-362.8.1.el9_3.x86_64.",
+    ),
+    ("rocky-9.5", "5.14.0-503.el9.x86_64", "Rocky Linux 9.5", "kernel-modules-extra-5.14.0-503.el9.x86_64."),
+    ("almalinux-9.2", "5.14.0-284.el9.x86_64", "AlmaLinux 9.2", "kernel-modules-extra-5.14.0-284.el9.x86_64."),
+    (
+        "ol-9.2",
+        "5.15.0-101.103.2.1.el9uek.x86_64",
+        "Oracle Linux Server 9.2",
+        "dnf install kernel-uek-modules-5.15.0-101.103.2.1.el9uek.x86_64 kernel-uek-modules-extra-5.15.0-101.103.2.1.el9uek.x86_64.",
+    ),
+    (
+        "ol-9.2",
+        "5.14.0-284.el9.x86_64",
+        "Oracle Linux",
+        "dnf install kernel-modules-5.14.0-284.el9.x86_64 kernel-modules",
+    ),
+    ("amzn-2023", "6.1.161-183.298.amzn2023.x86_64", "Amazon Linux 2023", "dnf install kernel-modules-extra-6.1.161"),
+    ("opensuse-15.5", "5.14.21-150500.55-default", "openSUSE Leap 15.5", "zypper install kernel-default, and a reboot"),
+    ("alpine-3.19", "6.6.14-0-virt", "Alpine Linux v3.19", "apk add linux-lts, whose kernel has all modules"),
+    ("alpine-3.19", "6.6.14-0-lts", "Alpine Linux v3.19", "apk add linux-lts, and a reboot"),
+]
+
+
+@pytest.mark.parametrize(("file", "release", "title", "words"), PACKAGES)
+def test_the_package_is_that_of_the_distribution_and_the_kernel(
+    file: str, release: str, title: str, words: str
+) -> None:
+    distribution = parse_os_release((FIXTURES / f"os-release.{file}").read_text(encoding="utf-8"))
+    with pytest.raises(KubeProxyError) as caught:
+        plan_modules(wanted("ip_vs"), state(module(installed=False), release=release, distribution=distribution))
+    assert f"Kernel {release} has no module ip_vs. Check the spelling, or install more of" in str(caught.value)
+    assert f"On {title}" in str(caught.value)
+    assert words in str(caught.value)
 
 
 def test_unloads_holders_first_and_cleans_only_our_file() -> None:
@@ -198,6 +249,14 @@ def test_absent_now_leaves_boot_alone() -> None:
             ("in use: by ip_vs_rr, ip_vs_sh", "add them to name"),
         ),
         (module(loaded=loaded("ip_vs", 2)), ("2 references that are not modules", "virtual servers")),
+        (
+            module(loaded=loaded("ip_vs", 2), users=("tcp 192.0.2.1:80", "fwm 7")),
+            ("ip_vs is in use: by the virtual servers tcp 192.0.2.1:80, fwm 7. Remove what uses it first.",),
+        ),
+        (
+            module(loaded=loaded("ip_vs", 12), users=tuple(f"fwm {number}" for number in range(1, 13))),
+            ("fwm 9, fwm 10 and 2 more.",),
+        ),
         (module(loaded=Loaded("ip_vs", 0, permanent=True)), ("marks it as permanent",)),
         (module(loaded=Loaded("ip_vs", None)), ("cannot be unloaded",)),
         (
