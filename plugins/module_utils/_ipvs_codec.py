@@ -19,9 +19,11 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model impo
     IPV4,
     IPV6,
     SETTABLE_FLAGS,
-    Operation,
+    Change,
     RealServer,
     ServerKey,
+    SetTimeouts,
+    Timeouts,
     Verb,
     VirtualServer,
 )
@@ -104,14 +106,14 @@ def _address(family: int, value: bytes) -> bytes:
     return value[:size]
 
 
-def read_timeouts(buffer: Buffer, message: Message) -> tuple[int, int, int]:
+def read_timeouts(buffer: Buffer, message: Message) -> Timeouts:
     """The timeouts of TCP, of TCP after FIN, and of UDP in seconds; 0 where the kernel has no such protocol."""
     found = {
         kind: _U32.unpack_from(buffer, start)[0]
         for kind, start, length in generic_attributes(buffer, message)
         if length == 4
     }
-    return found.get(4, 0), found.get(5, 0), found.get(6, 0)
+    return Timeouts(found.get(4, 0), found.get(5, 0), found.get(6, 0))
 
 
 def read_family(buffer: Buffer, message: Message) -> int:
@@ -132,16 +134,16 @@ def dump_request(family: int, sequence: int, key: ServerKey | None = None) -> by
     return request(family, GET_DEST, sequence, FLAG_DUMP, attribute(1, _key_body(key)))
 
 
-def timeouts_request(family: int, sequence: int, wanted: tuple[int, int, int] | None = None) -> bytes:
-    """Asks for the three timeouts of L(read_timeouts), or sets them (0 leaves one as it is)."""
-    if wanted is None:
-        return request(family, GET_CONFIG, sequence, FLAG_ACK)
-    body = b"".join(attribute(4 + nth, _U32.pack(seconds)) for nth, seconds in enumerate(wanted) if seconds)
-    return request(family, SET_CONFIG, sequence, FLAG_ACK, body)
+def timeouts_request(family: int, sequence: int) -> bytes:
+    """Asks for the three timeouts of L(read_timeouts)."""
+    return request(family, GET_CONFIG, sequence, FLAG_ACK)
 
 
-def operation_request(family: int, sequence: int, operation: Operation, flags: int = 0) -> bytes:
+def operation_request(family: int, sequence: int, operation: Change, flags: int = 0) -> bytes:
     """The message that carries out one operation; with FLAG_ACK in C(flags) the kernel answers success as well."""
+    if isinstance(operation, SetTimeouts):
+        body = b"".join(attribute(4 + nth, _U32.pack(value)) for nth, value in enumerate(operation.seconds) if value)
+        return request(family, SET_CONFIG, sequence, flags, body)
     server, real = operation.server, operation.real
     body = _key_body(server.key)
     if operation.verb in (Verb.ADD_SERVER, Verb.EDIT_SERVER):

@@ -159,6 +159,44 @@ class Operation(t.NamedTuple):
 Servers = t.Mapping[ServerKey, VirtualServer]
 
 
+class Timeouts(t.NamedTuple):
+    """Seconds without a packet after which the kernel forgets a connection: of TCP, of TCP after a FIN, of UDP.
+
+    As a wish, 0 leaves one as it is; the kernel takes it the same way (C(ip_vs_set_timeout)).
+    """
+
+    tcp: int = 0
+    tcp_fin: int = 0
+    udp: int = 0
+
+    def over(self, present: Timeouts) -> Timeouts:
+        """What the kernel has after being told these."""
+        return Timeouts(*(wish or seconds for wish, seconds in zip(self, present)))
+
+
+#: C(tcp_timeouts) and C(udp_timeouts) in C(net/netfilter/ipvs/ip_vs_proto_*.c): what ip_vs starts with.
+DEFAULT_TIMEOUTS = Timeouts(900, 120, 300)
+
+
+class SetTimeouts(t.NamedTuple):
+    """One message to the kernel: C(seconds) has 0 for what stays."""
+
+    seconds: Timeouts
+
+    def __str__(self) -> str:
+        return "set timeouts"
+
+
+Change = t.Union[Operation, SetTimeouts]
+
+
+class Table(t.NamedTuple):
+    """What IPVS holds. C(timeouts) is None where nobody asked for them."""
+
+    servers: Servers
+    timeouts: Timeouts | None = None
+
+
 def address_text(address: bytes) -> str:
     return socket.inet_ntop(IPV4 if len(address) == 4 else IPV6, address)
 

@@ -19,9 +19,11 @@ import typing as t
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _ipvs_codec as codec
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import (
-    Operation,
+    Change,
     RealServer,
     ServerKey,
+    Servers,
+    Timeouts,
     VirtualServer,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_wire import (
@@ -69,7 +71,7 @@ class Socket(t.Protocol):
 class Failure(t.NamedTuple):
     """An operation that the kernel refused: its C(errno), and its own words where it has any."""
 
-    operation: Operation
+    operation: Change
     code: int
     words: str
 
@@ -120,10 +122,15 @@ class Ipvs:
     def __exit__(self, *_unused: object) -> None:
         self._socket.close()
 
-    def read(self) -> dict[ServerKey, VirtualServer]:
-        """All virtual servers with their destinations."""
+    def read(
+        self, select: t.Callable[[ServerKey], bool] | None = None, known: Servers | None = None
+    ) -> dict[ServerKey, VirtualServer]:
+        """All virtual servers, each with its destinations.
+
+        :param select: says whose destinations are read; those of the others are taken from C(known), an earlier reading
+        """
         for _attempt in range(READ_ATTEMPTS):
-            servers = self._read_once()
+            servers = self._read_once(select or (lambda _key: True), known or {})
             if servers is not None:
                 return servers
         raise KubeProxyError(
@@ -132,39 +139,48 @@ class Ipvs:
             "Something rewrites them all the time: stop it, or run again.",
         )
 
-    def apply(self, operations: t.Sequence[Operation]) -> list[Failure]:
+    def apply(self, operations: t.Sequence[Change]) -> list[Failure]:
         """Carry out all operations in their order and return those that the kernel refused."""
         failures: list[Failure] = []
         for start in range(0, len(operations), BATCH):
             failures += self._apply_batch(operations[start : start + BATCH])
         return failures
 
-    def timeouts(self) -> tuple[int, int, int]:
-        """The timeouts of TCP, TCP after FIN, and UDP in seconds."""
-        found: list[tuple[int, int, int]] = []
+    def timeouts(self) -> Timeouts:
+        """The timeouts of all connections."""
+        found: list[Timeouts] = []
         self._query(
             "Cannot read the timeouts of IPVS",
             lambda sequence: codec.timeouts_request(self._family, sequence),
             lambda buffer, message: found.append(codec.read_timeouts(buffer, message)),
         )
-        return found[0] if found else (0, 0, 0)
+        return found[0] if found else Timeouts()
 
     def _take_family(self, buffer: Buffer, message: Message) -> None:
         self._family = codec.read_family(buffer, message)
 
-    def _read_once(self) -> dict[ServerKey, VirtualServer] | None:
+    def _read_once(
+        self, select: t.Callable[[ServerKey], bool], known: Servers
+    ) -> dict[ServerKey, VirtualServer] | None:
         """The table, or nothing when it changed while it was read, so that its parts may not fit together."""
         heads: list[VirtualServer] = []
+        servers: dict[ServerKey, VirtualServer] = {}
         self._interrupted = False
         self._query(
             "Cannot read the virtual servers",
             lambda sequence: codec.dump_request(self._family, sequence),
             lambda buffer, message: heads.append(codec.read_server(buffer, message)),
         )
-        servers = {head.key: head._replace(real_servers=self._read_real_servers(head.key)) for head in heads}
+        for head in heads:
+            if select(head.key):
+                servers[head.key] = head._replace(real_servers=self.read_real_servers(head.key))
+            else:
+                earlier = known.get(head.key, head)
+                servers[head.key] = head._replace(real_servers=earlier.real_servers)
         return None if self._interrupted else servers
 
-    def _read_real_servers(self, key: ServerKey) -> tuple[RealServer, ...]:
+    def read_real_servers(self, key: ServerKey) -> tuple[RealServer, ...]:
+        """The destinations of one virtual server; none when there is no such one."""
         found: list[RealServer] = []
         self._query(
             f"Cannot read the real servers of {key}",
@@ -196,7 +212,7 @@ class Ipvs:
                 raise Refused(code, words)
             return
 
-    def _apply_batch(self, batch: t.Sequence[Operation]) -> list[Failure]:
+    def _apply_batch(self, batch: t.Sequence[Change]) -> list[Failure]:
         first = self._sequence + 1
         last = self._sequence = self._sequence + len(batch)
         failures = []

@@ -17,10 +17,14 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import (
     FORWARD_METHODS,
     PERSISTENT,
+    Change,
     Operation,
     RealServer,
     ServerKey,
     Servers,
+    SetTimeouts,
+    Table,
+    Timeouts,
     Verb,
     VirtualServer,
     flag_names,
@@ -60,21 +64,47 @@ def plan_servers(
         elif there is None:
             draft.add(server)
         else:
-            _change(draft, server, there, _Unlisted(server.key in wanted.keep, draining))
+            _change(draft, server, there, _Unlisted.under(wanted, server.key, draining))
     for server in actual.values():
-        if wanted.purge and server.key not in wanted.servers and _inside(wanted, server.key):
+        if wanted.purges(server.key):
             draft.remove(server)
     return draft.plan()
 
 
-def draining_in(actual: Servers) -> set[RealKey]:
-    """The destinations that only wait for their connections to end."""
+def plan_table(wanted: Wanted, actual: Table, draining: t.AbstractSet[RealKey] = frozenset()) -> Plan[Table, Change]:
+    """As L(plan_servers), with the timeouts, which come first. They are in C(before) and C(after) where they change."""
+    plan = plan_servers(wanted, actual.servers, draining)
+    new = wanted.timeouts.over(actual.timeouts) if wanted.timeouts and actual.timeouts else None
+    if new is None or actual.timeouts is None or new == actual.timeouts:
+        return Plan(Table(plan.before), Table(plan.after), plan.operations, plan.actions)
+    pairs = zip(Timeouts._fields, actual.timeouts, new)
+    changes = ", ".join(f"{name} {was} -> {will}" for name, was, will in pairs if was != will)
+    # Those that stay are not sent: somebody else may be changing them.
+    sent = Timeouts(*(will if was != will else 0 for was, will in zip(actual.timeouts, new)))
+    return Plan(
+        Table(plan.before, actual.timeouts),
+        Table(plan.after, new),
+        (SetTimeouts(sent), *plan.operations),
+        (f"set timeouts: {changes}", *plan.actions),
+    )
+
+
+def draining_in(wanted: Wanted, actual: Servers) -> set[RealKey]:
+    """The destinations that only wait for their connections to end: those of weight 0, and with C(drain) the unlisted."""
     return {
         (server.key, real.address, real.port)
         for server in actual.values()
         for real in server.real_servers
-        if real.draining
+        if real.connections and (not real.weight or (wanted.drain and is_unlisted(wanted, server.key, real)))
     }
+
+
+def is_unlisted(wanted: Wanted, key: ServerKey, real: RealServer) -> bool:
+    """Whether a destination of a listed virtual server is one that the task does not want."""
+    server = wanted.servers.get(key)
+    if server is None or not wanted.present or key in wanted.keep:
+        return False
+    return all(real.identity != listed.identity for listed in server.real_servers)
 
 
 @dataclass(frozen=True)
@@ -82,12 +112,24 @@ class _Unlisted:
     """What becomes of a destination that is there and not listed."""
 
     keep: bool
+    drain: bool
+    wait: bool
     draining: t.AbstractSet[RealKey]
 
-    def stays(self, key: ServerKey, real: RealServer) -> bool:
-        if self.keep or real.draining:
-            return True
-        return not real.weight and (key, real.address, real.port) in self.draining
+    @classmethod
+    def under(cls, wanted: Wanted, key: ServerKey, draining: t.AbstractSet[RealKey]) -> _Unlisted:
+        return cls(key in wanted.keep, wanted.drain, wanted.drain_timeout > 0, draining)
+
+    def fate(self, server: VirtualServer, real: RealServer) -> tuple[bool, bool, str]:
+        """Whether its weight has to become 0, whether it has to go, and both as a sentence (empty: nothing to do)."""
+        busy = real.connections > 0 or (server.key, real.address, real.port) in self.draining
+        if self.keep or (busy and not real.weight and not self.wait):
+            return False, False, ""
+        if self.drain and busy and not self.wait:
+            return True, False, f"drain real server {real} of {server.key}: weight {real.weight} -> 0"
+        if self.drain and (busy or real.weight):
+            return bool(real.weight), True, f"drain and remove real server {real} of {server.key}"
+        return False, True, f"remove real server {real} from {server.key}"
 
 
 @dataclass
@@ -142,15 +184,24 @@ def _change(draft: _Draft, server: VirtualServer, there: VirtualServer, unlisted
             draft.step(Verb.EDIT_REAL, server, real)
             draft.actions.append(f"edit real server {real} of {server.key}: {_real_changes(real, old)}")
     for old in reals.values():
-        if unlisted.stays(server.key, old):
-            after.append(old)
-            continue
-        differs = True
-        draft.step(Verb.REMOVE_REAL, server, old)
-        draft.actions.append(f"remove real server {old} from {server.key}")
+        differs |= _drop(draft, server, old, unlisted, after)
     if differs:
         draft.before[server.key] = there
         draft.after[server.key] = server._replace(real_servers=tuple(after))
+
+
+def _drop(draft: _Draft, server: VirtualServer, old: RealServer, unlisted: _Unlisted, after: list[RealServer]) -> bool:
+    """Take one unlisted destination away, as far as it may be; whether there is anything to do."""
+    quiesce, remove, action = unlisted.fate(server, old)
+    if quiesce:
+        draft.step(Verb.EDIT_REAL, server, old._replace(weight=0))
+    if remove:
+        draft.step(Verb.REMOVE_REAL, server, old)
+    else:
+        after.append(old._replace(weight=0) if quiesce else old)
+    if action:
+        draft.actions.append(action)
+    return bool(action)
 
 
 def _server_changes(new: VirtualServer, old: VirtualServer) -> str:
@@ -177,13 +228,3 @@ def _real_changes(new: RealServer, old: RealServer) -> str:
         if was != will:
             texts.append(f"{name} {was} -> {will}")
     return ", ".join(texts)
-
-
-def _inside(wanted: Wanted, key: ServerKey) -> bool:
-    """Whether the address lies in one of the networks; a firewall mark has no address and never does."""
-    number = int.from_bytes(key.address, "big")
-    return any(
-        len(network.network_address.packed) == len(key.address)
-        and number & int(network.netmask) == int(network.network_address)
-        for network in wanted.purge
-    )

@@ -9,7 +9,13 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import ServerKey, VirtualServer
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import (
+    DEFAULT_TIMEOUTS,
+    ServerKey,
+    Servers,
+    Table,
+    VirtualServer,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_netlink import Ipvs
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_render import as_options
 
@@ -19,15 +25,23 @@ __all__ = ["as_options", "read_table", "read_virtual_servers"]
 TABLE = "/proc/net/ip_vs"
 
 
-def read_table(connect: t.Callable[[], Ipvs] = Ipvs, table: str = TABLE) -> dict[ServerKey, VirtualServer]:
+def read_table(
+    connect: t.Callable[[], Ipvs] = Ipvs,
+    table: str = TABLE,
+    select: t.Callable[[ServerKey], bool] | None = None,
+    known: Servers | None = None,
+    timeouts: bool = False,
+) -> Table:
     """All virtual servers by their key; none when ip_vs is not loaded, and it is not loaded by looking.
 
+    :param select: says whose destinations are read; those of the others are taken from C(known), an earlier reading
+    :param timeouts: whether the timeouts are read; without ip_vs they are those that it starts with
     :raises KubeProxyError: when they cannot be read
     """
     if not os.path.exists(table):
-        return {}
+        return Table({}, DEFAULT_TIMEOUTS if timeouts else None)
     with connect() as ipvs:
-        return ipvs.read()
+        return Table(ipvs.read(select, known), ipvs.timeouts() if timeouts else None)
 
 
 def read_virtual_servers(connect: t.Callable[[], Ipvs] = Ipvs, table: str = TABLE) -> tuple[VirtualServer, ...]:
@@ -35,4 +49,4 @@ def read_virtual_servers(connect: t.Callable[[], Ipvs] = Ipvs, table: str = TABL
 
     :raises KubeProxyError: when they cannot be read
     """
-    return tuple(sorted(read_table(connect, table).values()))
+    return tuple(sorted(read_table(connect, table).servers.values()))

@@ -23,6 +23,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model impo
     RealServer,
     ServerKey,
     Servers,
+    Table,
     VirtualServer,
     address_text,
     flag_names,
@@ -38,6 +39,12 @@ _FORWARD_SWITCHES = {"masquerade": "-m", "tunnel": "-i", "direct": "-g"}
 def render(servers: Servers) -> str:
     """One line a virtual server and one a destination, sorted, so that two texts compare."""
     return "".join(f"{line}\n" for key in sorted(servers) for line in server_lines(servers[key]))
+
+
+def render_table(table: Table) -> str:
+    """As L(render), with the timeouts as C(ipvsadm --set) takes them."""
+    timeouts = f"--set {' '.join(map(str, table.timeouts))}\n" if table.timeouts else ""
+    return timeouts + render(table.servers)
 
 
 def server_lines(server: VirtualServer) -> t.Iterator[str]:

@@ -172,9 +172,20 @@ options:
       - What becomes of a real server that a virtual server has and O(virtual_servers[].real_servers) does not list.
       - V(exact) removes it, unless it is draining.
       - V(keep) leaves it.
+      - V(drain) sets its weight to 0, so that it gets no new client, and removes it when it has no connection any more. One that has none is removed at once.
+      - Connections are those that the kernel counts as active or inactive. What only remembers a client for persistence does not count. A client that
+        comes back after the removal gets another real server.
+      - A virtual server that is removed as a whole is not drained.
     type: str
-    choices: [exact, keep]
+    choices: [exact, keep, drain]
     default: exact
+  drain_timeout:
+    description:
+      - For how many seconds to wait until the connections of draining real servers have ended. After that they are removed with those they still have.
+      - V(0) does not wait. What still has connections then stays with weight 0, is returned in RV(draining), and is removed by a later run.
+      - Only with O(unlisted_real_servers=drain).
+    type: int
+    default: 0
   purge_cidrs:
     description:
       - Virtual servers with an address inside these networks that are not listed are removed.
@@ -182,6 +193,39 @@ options:
       - Not together with O(state=absent).
     type: list
     elements: str
+  timeouts:
+    description:
+      - After how many seconds without a packet IPVS forgets a connection, as C(ipvsadm --set) sets it. From 1 to 2678400 (31 days).
+      - They are the kernel's, for all virtual servers, whatever O(state) says. Those that are left out stay as they are.
+      - kube-proxy sets them when it starts, where C(ipvs.tcpTimeout), C(ipvs.tcpFinTimeout) and C(ipvs.udpTimeout) say so.
+    type: dict
+    suboptions:
+      tcp:
+        description: Of TCP connections that are established.
+        type: int
+      tcp_fin:
+        description: Of TCP connections after a FIN.
+        type: int
+      udp:
+        description: Of UDP.
+        type: int
+  unprotected:
+    description:
+      - What to do when the node's kube-proxy is going to delete virtual servers listed here.
+      - In ipvs mode kube-proxy deletes those that are not its own and that no C(ipvs.excludeCIDRs) covers, at every sync. In nftables mode it deletes
+        all of them whenever it starts.
+      - V(warn) says so, V(fail) fails before anything is changed, V(ignore) does not ask kube-proxy.
+      - Virtual servers with an address of C(kube-ipvs0) are kube-proxy's own. Those of its NodePorts cannot be told from others. A task that lists
+        them needs V(ignore).
+      - A kube-proxy that does not answer, or does not say how it runs, gives no reason to warn.
+    type: str
+    choices: [warn, fail, ignore]
+    default: warn
+  metrics_address:
+    description:
+      - Where kube-proxy answers, as C(metricsBindAddress) has it. When it is empty, kube-proxy is not asked.
+    type: str
+    default: 127.0.0.1:10249
 extends_documentation_fragment:
   - netops.kube_proxy._attributes
 attributes:
@@ -198,7 +242,6 @@ attributes:
 notes:
   - Needs root.
   - The kernel loads C(ip_vs) and the scheduler's module when a virtual server is added. M(netops.kube_proxy.ipvs_module_loaded) has them at boot, too.
-  - In ipvs mode kube-proxy deletes the virtual servers that are not its own, at every sync, where no C(excludeCIDRs) covers their address.
 seealso:
   - module: netops.kube_proxy.ipvs_module_loaded
   - module: netops.kube_proxy.kube_proxy_info
@@ -243,6 +286,22 @@ EXAMPLES = r"""
       - {address: 10.0.0.13, port: 8080}
     unlisted_real_servers: keep
 
+- name: Take a real server out of service, and give its connections five minutes to end
+  netops.kube_proxy.ipvs_virtual_server:
+    address: 203.0.113.10
+    port: 80
+    scheduler: wrr
+    persistence_timeout: 600
+    real_servers:
+      - {address: 10.0.0.12, port: 8080}
+    unlisted_real_servers: drain
+    drain_timeout: 300
+
+- name: Forget idle TCP connections after an hour
+  netops.kube_proxy.ipvs_virtual_server:
+    timeouts:
+      tcp: 3600
+
 - name: Remove a virtual server with a firewall mark
   netops.kube_proxy.ipvs_virtual_server:
     fwmark: 7
@@ -278,6 +337,36 @@ actions:
   type: list
   elements: str
   sample: ["edit real server 10.0.0.11:6443 of TCP 203.0.113.9:6443: weight 1 -> 3"]
+draining:
+  description:
+    - Real servers that are not listed, have weight 0 and still have connections.
+    - Those that were removed with their connections at the end of O(drain_timeout), too.
+    - When the kernel refused changes, the failed task returns this as well.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    virtual_server:
+      description: The virtual server it belongs to.
+      type: str
+      sample: TCP 203.0.113.10:80
+    real_server:
+      description: Its address and port.
+      type: str
+      sample: 10.0.0.11:8080
+    connections:
+      description: How many connections it had when it was last looked at.
+      type: int
+      sample: 3
+    removed:
+      description: Whether it was removed with these connections.
+      type: bool
+      sample: false
+timeouts:
+  description: The timeouts as the kernel has them after the run (in check mode, as it would), in seconds.
+  returned: when O(timeouts) is given
+  type: dict
+  sample: {tcp: 3600, tcp_fin: 120, udp: 300}
 failures:
   description: What the kernel refused.
   returned: when the kernel refused changes
@@ -299,8 +388,10 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import require_root, run, run_converging
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import Timeouts
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_options import SERVER_KEYS
-from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_render import render
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_protection import heed
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_render import render_table
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_session import Session
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_wanted import wanted_from_options
 
@@ -309,8 +400,9 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Turn the options into wanted virtual servers, and the kernel's into them."""
     wanted = wanted_from_options(module.params)
     require_root()
+    heed(module.params, wanted, module.warn)
     session = Session(wanted)
-    return run_converging(module, session.steps(), render, session.result)
+    return run_converging(module, session.steps(), render_table, session.result)
 
 
 def main() -> None:
@@ -330,11 +422,15 @@ def main() -> None:
             "persistence_engine": {"type": "str"},
             "real_servers": {"type": "list", "elements": "dict"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "unlisted_real_servers": {"type": "str", "choices": ["exact", "keep"], "default": "exact"},
+            "unlisted_real_servers": {"type": "str", "choices": ["exact", "keep", "drain"], "default": "exact"},
+            "drain_timeout": {"type": "int", "default": 0},
             "purge_cidrs": {"type": "list", "elements": "str"},
+            "timeouts": {"type": "dict", "options": {key: {"type": "int"} for key in Timeouts._fields}},
+            "unprotected": {"type": "str", "choices": ["warn", "fail", "ignore"], "default": "warn"},
+            "metrics_address": {"type": "str", "default": "127.0.0.1:10249"},
         },
         mutually_exclusive=[["virtual_servers", key] for key in SERVER_KEYS],
-        required_one_of=[["virtual_servers", "address", "fwmark"]],
+        required_one_of=[["virtual_servers", "address", "fwmark", "timeouts"]],
         supports_check_mode=True,
     )
     run(module, work)

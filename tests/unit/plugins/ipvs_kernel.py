@@ -45,6 +45,7 @@ class FakeKernel:
         self.dests: dict[bytes, dict[bytes, Attributes]] = {}
         self.queue: deque[bytes] = deque()
         self.sends: list[int] = []
+        self.timeouts = [900, 120, 300]
         self.interrupt_dumps = 0
         self.lose_answers = 0
         self.missing = False
@@ -81,6 +82,10 @@ class FakeKernel:
             self.answer(errno.EPERM, flags, seq, head)
         elif flags & 0x300 == 0x300:
             self.dump(command, seq, attrs)
+        elif command == 13:
+            config = [(4 + nth, struct.pack("=I", seconds)) for nth, seconds in enumerate(self.timeouts)]
+            self.queue.append(self.message(FAMILY, 0, seq, pack(config)))
+            self.answer(0, flags, seq, head)
         else:
             self.answer(self.set_cmd(command, attrs), flags, seq, head)
 
@@ -142,6 +147,8 @@ class FakeKernel:
 
     def set_cmd(self, command: int, attrs: Attributes) -> int:
         """ip_vs_genl_set_cmd"""
+        if command == 12:
+            return self.set_config(attrs)
         service = parse(attrs[1])
         key = self.key(service)
         if command != 1 and key not in self.services:
@@ -152,6 +159,14 @@ class FakeKernel:
             del self.services[key], self.dests[key]
             return 0
         return self.set_dest(command, key, parse(attrs[2]))
+
+    def set_config(self, attrs: Attributes) -> int:
+        """ip_vs_genl_set_config, ip_vs_set_timeout"""
+        wanted = [struct.unpack("=i", attrs[kind])[0] if kind in attrs else 0 for kind in (4, 5, 6)]
+        if any(not 0 <= seconds <= 2147483 for seconds in wanted):
+            return errno.EINVAL
+        self.timeouts = [new or old for new, old in zip(wanted, self.timeouts, strict=True)]
+        return 0
 
     def set_service(self, command: int, key: bytes, service: Attributes) -> int:
         """ip_vs_add_service, ip_vs_edit_service"""
@@ -183,5 +198,14 @@ class FakeKernel:
         lower, upper = struct.unpack("=I", dest[6])[0], struct.unpack("=I", dest[5])[0]
         if lower > upper:
             return errno.ERANGE
-        dests[identity] = dest
+        counters = {kind: value for kind, value in dests.get(identity, {}).items() if kind in (7, 8, 9)}
+        dests[identity] = {**dest, **counters}
         return 0
+
+    def connect(self, address: bytes, active: int, inactive: int = 0, persistent: int = 0) -> None:
+        """Give the destinations of that address so many connections."""
+        for dests in self.dests.values():
+            for dest in dests.values():
+                if dest[1].startswith(address):
+                    counts = (active, inactive, persistent)
+                    dest.update({7 + nth: struct.pack("=I", count) for nth, count in enumerate(counts)})

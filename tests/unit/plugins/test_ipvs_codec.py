@@ -21,6 +21,8 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model impo
     Operation,
     RealServer,
     ServerKey,
+    SetTimeouts,
+    Timeouts,
     Verb,
     VirtualServer,
 )
@@ -111,9 +113,11 @@ def test_questions() -> None:
     assert codec.dump_request(0x1C, 2) == hexed("14000000 1c00 0103 02000000 00000000 04010000")
     assert codec.dump_request(0x1C, 3, WEB)[:24] == hexed("44000000 1c00 0103 03000000 00000000 08010000 3000 0100")
     assert codec.timeouts_request(0x1C, 4) == hexed("14000000 1c00 0500 04000000 00000000 0d010000")
-    assert codec.timeouts_request(0x1C, 5, (900, 0, 300))[16:] == hexed(
-        "0c010000 0800 0400 84030000 0800 0600 2c010000"
-    )
+
+
+def test_set_timeouts_sends_those_that_change() -> None:
+    body = codec.operation_request(0x1C, 5, SetTimeouts(Timeouts(900, 0, 300)), 4)
+    assert body == hexed("24000000 1c00 0500 05000000 00000000 0c010000 0800 0400 84030000 0800 0600 2c010000")
 
 
 def reply(body: bytes) -> tuple[bytes, Message]:

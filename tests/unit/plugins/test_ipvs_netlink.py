@@ -17,7 +17,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_netlink import Ipvs
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_read import as_options, read_virtual_servers
-from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_render import render
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_render import render, render_table
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_session import Session
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_wanted import wanted_from_options
 from tests.unit.plugins.ipvs_kernel import FakeKernel
@@ -68,7 +68,8 @@ def ipvs(kernel: FakeKernel) -> t.Callable[[], Ipvs]:
 def run(kernel: FakeKernel, loaded: str, *items: t.Any, check: bool = False, **params: t.Any) -> dict[str, t.Any]:
     session = Session(wanted_from_options({"virtual_servers": list(items), **params}), ipvs(kernel), loaded)
     plan = converge(session.steps(), check)
-    return {"actions": plan.actions, "before": render(plan.before), "after": render(plan.after), **session.result(plan)}
+    texts = {"before": render_table(plan.before), "after": render_table(plan.after)}
+    return {"actions": plan.actions, **texts, **session.result(plan)}
 
 
 def lines(kernel: FakeKernel, loaded: str) -> list[str]:

@@ -113,7 +113,7 @@ def test_a_listed_destination_that_drains_gets_its_weight() -> None:
 
 
 def test_what_drained_at_the_first_reading_stays_in_this_run() -> None:
-    seen = draining_in(table(server(A._replace(weight=0, connections=3))))
+    seen = draining_in(Wanted(table(server())), table(server(A._replace(weight=0, connections=3))))
     after = table(server(A._replace(weight=0)))
     assert plan_servers(Wanted(table(server())), after).operations
     assert not plan_servers(Wanted(table(server())), after, seen).operations
@@ -197,7 +197,7 @@ def test_the_plan_leads_to_what_it_says_and_then_nothing_is_left(
     assert render(after) == render(
         {**{name: one for name, one in actual.items() if name not in plan.before}, **plan.after}
     )
-    assert not plan_servers(wanted, after, draining_in(actual)).operations
+    assert not plan_servers(wanted, after, draining_in(wanted, actual)).operations
     assert (render(plan.before) == render(plan.after)) == (not plan.operations)
     reordered = Wanted(dict(reversed(listed.items())), present, wanted.keep, networks)
     assert set(plan_servers(reordered, actual).operations) == set(plan.operations)
