@@ -61,8 +61,9 @@ def wanted_modules(params: t.Mapping[str, t.Any]) -> WantedModules:
 
     :raises InvalidInput: for names that no module can have, and for a purpose that is to be absent
     """
-    purpose, where_known = params["for"], ()
+    purpose = params["for"]
     names = list(params["name"] or [])
+    where_known: tuple[str, ...] = ()
     if purpose is not None:
         if params["state"] != "present":
             raise InvalidInput(

@@ -128,14 +128,15 @@ class ModeWork:
     def result(self, plan: ConfigPlan) -> dict[str, t.Any]:
         before = read_document(plan.before.text).values
         after = read_document(plan.after.text).values
-        release = min(self.surroundings.releases) if self.surroundings.releases else None
+        config = effective(after, min(self.surroundings.releases, default=None))
         return {
             "mode": {
                 "wanted": self.wanted.mode or _mode(before),
                 "before": _mode(before),
                 "after": _mode(after),
             },
-            "config": effective(after, release),
+            "config": config,
+            "should_run": {"mode": config["mode"], "settings": {"ipvs": config["ipvs"]}},
             "releases": [asdict(finding) for finding in self.findings(plan.after.text)],
             "versions": self.surroundings.versions,
             **self.surroundings.deployment.as_dict(),

@@ -100,6 +100,13 @@ config:
   returned: success
   type: dict
   sample: {"mode": "ipvs", "metricsBindAddress": "127.0.0.1:10249", "conntrack": {"maxPerCore": 0}}
+should_run:
+  description:
+    - What a kube-proxy that has read this configuration runs, as M(netops.kube_proxy.kube_proxy_info#module) takes it in O(netops.kube_proxy.kube_proxy_info#module:wanted).
+    - An empty mode is already what this release makes of it.
+  returned: success
+  type: dict
+  sample: {"mode": "ipvs", "settings": {"ipvs": {"scheduler": "rr", "strictARP": false}}}
 deployment:
   description: How kube-proxy is deployed. Also returned when it is one that is left alone.
   returned: when it was recognised

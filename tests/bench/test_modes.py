@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 
 from tests import labkit
-from tests.labkit import Lab, Node
-from tests.labkit.cluster import Cluster, wait_for
+from tests.labkit import Lab, Node, wait_for
+from tests.labkit.cluster import Cluster
 from tests.labkit.tables import Table, seconds
 
 NAME = os.environ.get("MODES_LAB", "kubelab-modes")

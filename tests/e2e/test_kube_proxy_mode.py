@@ -15,8 +15,8 @@ import pytest
 
 from ansible_collections.netops.kube_proxy.plugins.filter.ipvs_addresses import ipvs_addresses
 from ansible_collections.netops.kube_proxy.plugins.filter.node_virtual_servers import node_virtual_servers
-from tests.labkit import Lab, Node
-from tests.labkit.cluster import Cluster, wait_for
+from tests.labkit import Lab, Node, wait_for
+from tests.labkit.cluster import Cluster
 
 Object = dict[str, t.Any]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.labkit import Lab, Run
-from tests.labkit.cluster import Cluster, wait_for
+from tests.labkit import Lab, Run, wait_for
+from tests.labkit.cluster import Cluster
 from tests.labkit.load import load
 from tests.labkit.state import state_of
 from tests.labkit.tutorial import KUBE_SVC, Tutorial

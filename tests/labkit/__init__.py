@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = ROOT / "inventory" / "lab"
+Seen = t.TypeVar("Seen")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,20 @@ class Completed:
     rc: int
     out: str
     err: str
+
+
+def wait_for(
+    what: str, look: t.Callable[[], Seen | None], seconds: float = 300, last: t.Callable[[], str] = str
+) -> Seen:
+    """Look again and again until there is something to see. C(last) says what was seen instead."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:.0f} s for {what}. {last()}")
+        time.sleep(1)
 
 
 def _ansible_environment(lab: str, results: Path) -> dict[str, str]:
@@ -153,14 +168,13 @@ class Node:
 
     def wait(self, what: str, command: str, seconds: float = 300) -> str:
         """Repeat the command until it succeeds; what it printed then."""
-        deadline = time.monotonic() + seconds
-        while True:
-            done = self.attempt(command)
-            if done.rc == 0:
-                return done.out
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{self.name}: waited {seconds:.0f} s for {what}: {done.out}{done.err}")
-            time.sleep(1)
+        tries: list[Completed] = []
+
+        def succeeded() -> Completed | None:
+            tries.append(self.attempt(command))
+            return tries[-1] if tries[-1].rc == 0 else None
+
+        return wait_for(f"{what} on {self.name}", succeeded, seconds, lambda: tries[-1].out + tries[-1].err).out
 
     def call(self, module: str, arguments: t.Mapping[str, t.Any], check: bool = False, diff: bool = True) -> TaskResult:
         run = run_ansible(

@@ -8,27 +8,13 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.labkit import Lab, Node
+from tests.labkit import Lab, Node, wait_for
 
 MANIFESTS = Path(__file__).with_name("manifests")
-Seen = t.TypeVar("Seen")
-
-
-def wait_for(what: str, look: t.Callable[[], Seen | None], seconds: float = 300) -> Seen:
-    """Look again and again until there is something to see."""
-    deadline = time.monotonic() + seconds
-    while True:
-        seen = look()
-        if seen:
-            return seen
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:.0f} s for {what}")
-        time.sleep(1)
 
 
 @dataclass(frozen=True)

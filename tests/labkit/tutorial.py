@@ -13,8 +13,8 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from tests.labkit import Node, Run
-from tests.labkit.cluster import Cluster, wait_for
+from tests.labkit import Node, Run, wait_for
+from tests.labkit.cluster import Cluster
 
 # base32(sha256("default/httpservice:http" + "tcp"))[:16], the same on every cluster
 CHAIN = "KUBE-SVC-PZZOH4GMXQXQLAH7"

@@ -209,6 +209,17 @@ def test_without_a_mode_the_present_one_stays() -> None:
     assert plan.actions == ("set oomScoreAdj from null to -500",)
 
 
+@pytest.mark.parametrize(("tag", "mode"), [("v1.37.2", "iptables"), ("v1.39.0", "iptables"), ("v1.40.0", "nftables")])
+def test_what_should_run_knows_what_an_empty_mode_means_in_this_release(tag: str, mode: str) -> None:
+    server = FakeServer()
+    server.objects[DAEMON_SET]["spec"]["template"]["spec"]["containers"][0]["image"] = f"kube-proxy:{tag}"
+    server.edit_config(server.config.replace("mode: iptables", 'mode: ""'))
+    _plan, result = set_mode(server, None, {"ipvs": {"scheduler": "sh"}})
+    assert result["should_run"]["mode"] == mode
+    assert result["should_run"]["settings"]["ipvs"]["scheduler"] == "sh"
+    assert result["mode"]["after"] == ""
+
+
 def test_an_empty_mode_is_reported() -> None:
     server = FakeServer()
     server.edit_config(server.config.replace("mode: iptables", 'mode: ""'))
