@@ -51,6 +51,12 @@ def _parse_table(lines: t.Iterator[tuple[int, str]], header: str) -> Table:
     chains: dict[str, list[str]] = {}
     builtin: set[str] = set()
     for number, line in lines:
+        # Nearly every line of a large table is a rule without counters, and needs no regular expression.
+        word, _, rest = line.partition(" ")
+        name, _, spec = rest.partition(" ")
+        if word == "-A" and name in chains:
+            chains[name].append(spec)
+            continue
         if line == "COMMIT":
             return Table({name: tuple(rules) for name, rules in chains.items()}, frozenset(builtin))
         rule = _RULE.fullmatch(line)

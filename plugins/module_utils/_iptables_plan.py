@@ -14,6 +14,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Plan
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import (
     Location,
     Table,
@@ -31,16 +32,29 @@ RuleAt = t.Tuple[str, str]
 
 @dataclass(frozen=True)
 class Removal:
-    """What goes from a table, and what stays of what was asked for (by name: the reason)."""
+    """What goes from a table, and what stays of what was asked for (by name: the reason).
+
+    C(foreign): rules of others that lead to what was asked for; they are in C(rules) too when they go.
+    """
 
     chains: tuple[str, ...]
     rules: tuple[RuleAt, ...]
     kept: t.Mapping[str, str]
+    foreign: tuple[RuleAt, ...] = ()
+
+
+class ForeignRules(KubeProxyError):
+    """Somebody else's rules lead to chains that were to go."""
 
 
 def plan_chains(wanted: WantedChains, tables: Tables) -> Plan[Tables, Transaction]:
-    """Plan every table on its own: that is what can be changed in one transaction."""
+    """Plan every table on its own: that is what can be changed in one transaction.
+
+    :raises ForeignRules: with C(on_foreign=fail), when a rule of somebody else leads to what is to go
+    """
     one = _plan_present if wanted.present else _plan_absent
+    if wanted.on_foreign == "fail" and not wanted.present:
+        _refuse_foreign(wanted, tables)
     after: dict[Location, Table] = {}
     operations: list[Transaction] = []
     actions: list[str] = []
@@ -52,27 +66,46 @@ def plan_chains(wanted: WantedChains, tables: Tables) -> Plan[Tables, Transactio
     return Plan(tables, after, tuple(operations), tuple(actions))
 
 
+def _refuse_foreign(wanted: WantedChains, tables: Tables) -> None:
+    found = [
+        f"-A {chain} {spec} in {location}"
+        for location, table in tables.items()
+        for chain, spec in assess_removal(wanted, location, table).foreign
+    ]
+    if found:
+        raise ForeignRules(
+            "Rules of somebody else lead to chains that were to be removed, and nothing was touched",
+            seen="; ".join(found[:10]) + (f"; and {len(found) - 10} more" if found[10:] else ""),
+            remedy="Remove them yourself, or set on_foreign=keep to leave those chains, on_foreign=remove_jump to remove these rules too.",
+            details={"foreign": found},
+        )
+
+
 def assess_removal(wanted: WantedChains, location: Location, table: Table) -> Removal:
     """Which chains of a table can go, with which rules outside of them, and which have to stay, and why."""
-    selected = [name for name in table.chains if name not in table.builtin and wanted.selects(location.table, name)]
-    inside = frozenset(selected)
+    inside = wanted.chosen(location.table, table)
     going: list[RuleAt] = []
     held: list[RuleAt] = []
+    foreign: list[RuleAt] = []
     for chain, rules in table.chains.items():
         if chain in inside:
             continue
-        leftovers_go = _taken_over(wanted, location, chain, rules)
+        others = held if wanted.runs(location.table, chain) else foreign
+        if wanted.takes_rules_of(location.table, chain) or _taken_over(wanted, location, chain, rules):
+            others = going
         for spec in rules:
-            target = target_of(spec)
-            if (leftovers_go and target in inside) or is_leaving_jump(wanted, location, chain, spec):
+            if is_leaving_jump(wanted, location, chain, spec):
                 going.append((chain, spec))
-            elif target in inside:
-                held.append((target, _held_reason(wanted, location, chain, spec)))
-    kept, in_effect = _what_stays(held, location, table, inside)
+            elif target_of(spec) in inside:
+                others.append((chain, spec))
+    (going if wanted.on_foreign == "remove_jump" else held).extend(foreign)
+    reasons = [(target_of(spec), _held_reason(wanted, location, chain, spec)) for chain, spec in held]
+    kept, in_effect = _what_stays(reasons, location, table, inside)
     return Removal(
-        chains=tuple(name for name in selected if name not in kept),
+        chains=tuple(name for name in table.chains if name in inside and name not in kept),
         rules=tuple((chain, spec) for chain, spec in going if target_of(spec) not in in_effect),
         kept=kept,
+        foreign=tuple(foreign),
     )
 
 
@@ -105,9 +138,9 @@ def _held_reason(wanted: WantedChains, location: Location, chain: str, spec: str
 
 
 def _what_stays(
-    held: list[RuleAt], location: Location, table: Table, selected: frozenset[str]
+    held: list[tuple[str, str]], location: Location, table: Table, selected: frozenset[str]
 ) -> tuple[dict[str, str], set[str]]:
-    """Close over what the held chains need. The second value: chains whose jumps have to stay as well."""
+    """Close over what the held chains (name and reason) need. The second value: chains whose jumps have to stay as well."""
     kept: dict[str, str] = {}
     in_effect: set[str] = set()
     waiting = list(reversed(held))
@@ -142,7 +175,13 @@ def _plan_absent(wanted: WantedChains, location: Location, table: Table) -> tupl
 
 
 def _sentences(removal: Removal, location: Location) -> list[str]:
-    sentences = [f"Remove from {chain} the rule to {target_of(spec)} in {location}" for chain, spec in removal.rules]
+    foreign = frozenset(removal.foreign)
+    sentences = [
+        f"Remove the foreign rule -A {chain} {spec} from {location}"
+        if (chain, spec) in foreign
+        else f"Remove from {chain} the rule to {target_of(spec)} in {location}"
+        for chain, spec in removal.rules
+    ]
     services: list[str] = []
     for name in removal.chains:
         shape = shape_of(location.table, name)

@@ -11,6 +11,7 @@ what is not there yet is known from C(/proc), and is empty.
 from __future__ import annotations
 
 import typing as t
+from dataclasses import dataclass, field
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS, Location, Table
@@ -32,12 +33,25 @@ _NAMES = {"ipv4": "/proc/net/ip_tables_names", "ipv6": "/proc/net/ip6_tables_nam
 Read = t.Dict[Location, Table]
 
 
+@dataclass(frozen=True)
+class Survey:
+    """Both backends at one time: the tables asked for, those of the backend that was not, and kubelet's backend.
+
+    C(kubelet) is empty where kubelet has made its hint chain in neither backend, or in both.
+    """
+
+    tables: Read = field(default_factory=dict)
+    elsewhere: Read = field(default_factory=dict)
+    kubelet: str = ""
+
+
 class NodeTables:
-    """The tables of the node whose C(/proc), C(/sys) and C(/lib) are C(files)."""
+    """The tables of the node whose C(/proc), C(/sys) and C(/lib) are C(files). C(last) is what was seen at the last reading."""
 
     def __init__(self, runner: Runner, files: Files) -> None:
         self._runner = runner
         self._files = files
+        self.last = Survey()
 
     def read(self, families: t.Sequence[str], backend: str) -> Read:
         """The tables filter, nat and mangle of the families, in one backend, or in both.
@@ -47,34 +61,47 @@ class NodeTables:
 
         :raises KubeProxyError: when there are tables that cannot be read
         """
-        if backend == "both":
-            return {**self._read(BACKENDS[0], families), **self._read(BACKENDS[1], families)}
-        if backend != "auto":
-            return self._read(backend, families)
-        usual = default_backend(self._runner) or BACKENDS[0]
-        tables = self._read(usual, families)
-        if _hinted(tables):
-            return tables
-        other = self._read_if_possible(next(name for name in BACKENDS if name != usual), families)
-        return other if _hinted(other) else tables
+        self.last = self._survey(families, backend)
+        return self.last.tables
 
-    def _read_if_possible(self, backend: str, families: t.Sequence[str]) -> Read:
+    def has_chain(self, at: Location, name: str) -> bool:
+        """Whether a chain is in one table; cheaper than reading them all."""
+        table = self._save(at.backend, at.family, ("-t", at.table)).get(at.table) if self._is_there(at) else None
+        return table is not None and name in table.chains
+
+    def _survey(self, families: t.Sequence[str], backend: str) -> Survey:
+        if backend == "both":
+            both = [self._read(one, families) for one in BACKENDS]
+            return Survey({**both[0], **both[1]}, {}, _hinted(*both))
+        first = (default_backend(self._runner) or BACKENDS[0]) if backend == "auto" else backend
+        tables = self._read(first, families)
+        decided = backend != "auto" or bool(_hinted(tables))
+        other = self._read_if_possible(_other(first), families, tolerant=decided)
+        hinted = _hinted(tables, other)
+        return Survey(tables, other, hinted) if decided or hinted in ("", first) else Survey(other, tables, hinted)
+
+    def _read_if_possible(self, backend: str, families: t.Sequence[str], tolerant: bool) -> Read:
+        """C(tolerant): nothing depends on these tables, so that one which cannot be read is no reason to fail."""
         try:
             return self._read(backend, families)
         except MissingTool:
             return {}
+        except KubeProxyError:
+            if tolerant:
+                return {}
+            raise
 
     def _read(self, backend: str, families: t.Sequence[str]) -> Read:
         tables: Read = {}
         for family in families:
-            there = self._legacy_is_there(family) if backend == "legacy" else self._nft_is_there()
+            there = self._is_there(Location(backend, family, ""))
             found = self._save(backend, family) if there else {}
             for name in TABLES:
                 tables[Location(backend, family, name)] = found.get(name, Table())
         return tables
 
-    def _save(self, backend: str, family: str) -> dict[str, Table]:
-        result = run_tool(self._runner, backend, family, "save")
+    def _save(self, backend: str, family: str, args: t.Sequence[str] = ()) -> dict[str, Table]:
+        result = run_tool(self._runner, backend, family, "save", args)
         if result.rc != 0:
             raise KubeProxyError(
                 f"The {backend} tables of {family} cannot be read",
@@ -82,8 +109,12 @@ class NodeTables:
             )
         return parse_save(result.out)
 
-    def _legacy_is_there(self, family: str) -> bool:
-        return bool((self._files.text(_NAMES[family]) or "").split())
+    def _is_there(self, at: Location) -> bool:
+        """Whether looking at a table, or at any where none is named, makes nothing that was not there."""
+        if at.backend != "legacy":
+            return self._nft_is_there()
+        names = (self._files.text(_NAMES[at.family]) or "").split()
+        return at.table in names if at.table else bool(names)
 
     def _nft_is_there(self) -> bool:
         files = self._files
@@ -99,5 +130,16 @@ class NodeTables:
         return " nft_do_chain\n" in (files.text("/proc/kallsyms") or "")
 
 
-def _hinted(tables: Read) -> bool:
-    return any("KUBE-IPTABLES-HINT" in table.chains for at, table in tables.items() if at.table == "mangle")
+def _hinted(*reads: Read) -> str:
+    """The one backend in which kubelet has made its hint chain; empty for none, or both."""
+    found = {
+        at.backend
+        for tables in reads
+        for at, table in tables.items()
+        if at.table == "mangle" and "KUBE-IPTABLES-HINT" in table.chains
+    }
+    return found.pop() if len(found) == 1 else ""
+
+
+def _other(backend: str) -> str:
+    return next(name for name in BACKENDS if name != backend)

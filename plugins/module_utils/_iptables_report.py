@@ -7,18 +7,21 @@
 from __future__ import annotations
 
 import typing as t
-from collections import Counter
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Plan
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import (
     Location,
     Table,
     Tables,
-    Transaction,
     target_of,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_plan import assess_removal, is_leaving_jump
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_services import service_ports
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_wanted import WantedChains
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import shape_of
+
+if t.TYPE_CHECKING:
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_read import Survey
 
 
 def save_text(wanted: WantedChains, tables: Tables) -> str:
@@ -26,7 +29,7 @@ def save_text(wanted: WantedChains, tables: Tables) -> str:
     return "".join(_table_text(wanted, location, table) for location, table in tables.items())
 
 
-def chain_report(wanted: WantedChains, plan: Plan[Tables, Transaction]) -> dict[str, t.Any]:
+def chain_report(wanted: WantedChains, plan: Plan[Tables, t.Any]) -> dict[str, t.Any]:
     """The return values C(chains) (as found before; as made where there was none) and C(kept)."""
     chains = [
         description
@@ -42,13 +45,45 @@ def chain_report(wanted: WantedChains, plan: Plan[Tables, Transaction]) -> dict[
     return {"chains": chains, "kept": kept}
 
 
+def survey_report(survey: Survey) -> dict[str, t.Any]:
+    """The return values C(kubelet_backend) and C(elsewhere)."""
+    elsewhere = [
+        {**_where(location), "names": names}
+        for location, table in survey.elsewhere.items()
+        for names in [[name for name in table.chains if shape_of(location.table, name) is not None]]
+        if names
+    ]
+    return {"kubelet_backend": survey.kubelet or None, "elsewhere": elsewhere}
+
+
 def _describe(wanted: WantedChains, location: Location, before: Table, after: Table) -> t.Iterator[dict[str, t.Any]]:
     for table in (before, after):
-        references = Counter(target_of(spec) for rules in table.chains.values() for spec in rules)
+        chosen = wanted.chosen(location.table, table)
+        chosen = chosen if table is before else chosen.difference(before.chains)
+        if not chosen:
+            continue
+        sources = _sources(table)
+        ports = service_ports(table) if location.table == "nat" else {}
         for name, rules in table.chains.items():
-            found_earlier = table is after and name in before.chains
-            if wanted.selects(location.table, name) and not found_earlier:
-                yield {**_where(location), "name": name, "rule_count": len(rules), "references": references[name]}
+            if name in chosen:
+                yield {
+                    **_where(location),
+                    "name": name,
+                    "rule_count": len(rules),
+                    "rules": list(rules),
+                    "references": len(sources.get(name, ())),
+                    "referenced_by": list(dict.fromkeys(sources.get(name, ()))),
+                    "service": ports[name].as_dict() if name in ports else None,
+                }
+
+
+def _sources(table: Table) -> dict[str, list[str]]:
+    """For each chain that a rule leads to: the chain of every such rule."""
+    found: dict[str, list[str]] = {}
+    for chain, rules in table.chains.items():
+        for spec in rules:
+            found.setdefault(target_of(spec), []).append(chain)
+    return found
 
 
 def _where(location: Location) -> dict[str, t.Any]:
@@ -56,7 +91,7 @@ def _where(location: Location) -> dict[str, t.Any]:
 
 
 def _table_text(wanted: WantedChains, location: Location, table: Table) -> str:
-    selected = {name for name in table.chains if wanted.selects(location.table, name)}
+    selected = wanted.chosen(location.table, table)
     rules = [
         f"-A {chain} {spec}"
         for chain, specs in table.chains.items()

@@ -10,8 +10,14 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_services import (
+    ServicePort,
+    chains_of,
+    parse_service,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import (
     CHAINS,
+    IPTABLES,
     ChainShape,
     Jump,
     fixed_chains,
@@ -20,10 +26,17 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts 
     shape_of,
 )
 
+if t.TYPE_CHECKING:
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Table
+
+_SERVICES_IN = "nat"
+
 
 @dataclass(frozen=True)
 class WantedChains:
-    """Chains by name in one table, or those of a mode. C(running_mode) is what stays; empty when nothing was said.
+    """Chains by name in one table, those of a mode, or those of Services. C(running_mode) is what stays; empty when nothing was said.
+
+    C(on_foreign): what becomes of a chain that has to go while somebody else's rule leads to it; C(keep) keeps it.
 
     :raises InvalidInput: from :func:`wanted_chains` only
     """
@@ -33,15 +46,32 @@ class WantedChains:
     names: tuple[str, ...] = ()
     mode: str = ""
     running_mode: str = ""
+    services: tuple[ServicePort, ...] = ()
+    on_foreign: str = "keep"
+
+    def chosen(self, table: str, content: Table) -> frozenset[str]:
+        """The chains of a table, as it is, that are asked about; never a built-in one."""
+        if self.services:
+            return chains_of(self.services, content) if table == _SERVICES_IN else frozenset()
+        return frozenset(name for name in content.chains if name not in content.builtin and self.selects(table, name))
 
     def selects(self, table: str, name: str) -> bool:
-        """Whether a chain of this name in this table is asked about."""
+        """Whether a chain of this name in this table is asked about by name or mode."""
         if self.present:
             return name in self.to_create(table)
         if not self.mode:
             return table == self.table and name in self.names
         shape = shape_of(table, name)
         return shape is not None and self.mode in shape.modes and self.running_mode not in shape.modes
+
+    def takes_rules_of(self, table: str, chain: str) -> bool:
+        """Whether every rule in a chain that leads to a chosen one goes with it: kube-proxy's own, for a Service."""
+        return bool(self.services) and shape_of(table, chain) is not None
+
+    def runs(self, table: str, chain: str) -> bool:
+        """Whether a chain is one that the running mode writes: what stands in it is no foreign rule."""
+        shape = shape_of(table, chain)
+        return shape is not None and self.running_mode in shape.modes
 
     def removes_jump(self, jump: Jump) -> bool:
         """Whether a jump goes, although the chain it leads to may stay."""
@@ -75,31 +105,54 @@ def wanted_chains(params: t.Mapping[str, t.Any]) -> WantedChains:
         names=tuple(dict.fromkeys(params["name"] or ())),
         mode=params["mode"] or "",
         running_mode=params["running_mode"] or "",
+        services=tuple(
+            dict.fromkeys(parse_service(number, item) for number, item in enumerate(params["service"] or ()))
+        ),
+        on_foreign=params["on_foreign"],
     )
-    if wanted.present and params["backend"] == "both":
-        raise InvalidInput(
-            "state=present cannot be had with backend=both",
-            seen="kube-proxy uses one backend, and chains in the other would be leftovers",
-            remedy="Use backend=auto, or name one.",
-        )
-    if wanted.mode:
+    _check_state(wanted, params)
+    if wanted.mode or wanted.services:
         _check_modes(wanted)
     for name in wanted.names:
         _check_name(wanted, name)
     return wanted
 
 
+def _check_state(wanted: WantedChains, params: t.Mapping[str, t.Any]) -> None:
+    if wanted.present and params["backend"] == "both":
+        raise InvalidInput(
+            "state=present cannot be had with backend=both",
+            seen="kube-proxy uses one backend, and chains in the other would be leftovers",
+            remedy="Use backend=auto, or name one.",
+        )
+    if wanted.present and wanted.services:
+        raise InvalidInput(
+            "The chains of a Service cannot be made present",
+            seen="kube-proxy writes them from the Service and its endpoints",
+            remedy="Use state=absent, or mode=iptables with resync=true to have kube-proxy write them again.",
+        )
+    if params["resync"] and not wanted.present:
+        raise InvalidInput(
+            "resync=true cannot be had with state=absent",
+            seen="kube-proxy would write again what it needs, and only that",
+            remedy="Use state=present with resync, or leave resync out.",
+        )
+
+
 def _check_modes(wanted: WantedChains) -> None:
     if wanted.present:
         return
+    # The chains of single Services are iptables mode's.
+    mode = wanted.mode or IPTABLES
+    what = "the chains of a Service" if wanted.services else f"the chains of {mode} mode"
     if not wanted.running_mode:
         raise InvalidInput(
-            f"Removing the chains of {wanted.mode} mode needs running_mode",
+            f"Removing {what} needs running_mode",
             remedy="Set running_mode to the mode kube-proxy runs in, or to none where it does not run: what that mode needs stays.",
         )
-    if wanted.mode == wanted.running_mode:
+    if mode == wanted.running_mode:
         raise InvalidInput(
-            f"The chains of {wanted.mode} mode cannot be removed while it is the running mode",
+            f"{what[0].upper()}{what[1:]} cannot be removed while {'it' if wanted.mode else 'iptables mode'} is the running mode",
             remedy="Switch kube-proxy first, or set running_mode=none when it does not run any more.",
         )
 
@@ -115,6 +168,12 @@ def _check_name(wanted: WantedChains, name: str) -> None:
             f"{name} cannot be made present",
             seen="kube-proxy takes its absence as the sign that the tables were flushed, and writes them again",
             remedy="Leave it to kube-proxy.",
+        )
+    if wanted.present and shape.per_service:
+        raise InvalidInput(
+            f"{name} cannot be made present",
+            seen="kube-proxy writes the chains of a Service from the Service and its endpoints",
+            remedy="Use mode=iptables with resync=true to have kube-proxy write them again.",
         )
     if not wanted.present and wanted.running_mode in shape.modes:
         raise InvalidInput(

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Change the tables of a node through its own iptables-restore. Private to this collection.
+"""Change the tables of a node through its own iptables-restore, or nft where much is removed. Private to this collection.
 
 One transaction per table, all or nothing. Rules are named by their text and chains are made with C(-N), so that a table
 that changed since it was read fails the transaction instead of being damaged: then it is read and planned anew.
@@ -14,7 +14,8 @@ import re
 import typing as t
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
-from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Tables, Transaction
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Table, Tables, Transaction
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_nft import Unsuitable, remove_by_name
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import run_tool
 
 if t.TYPE_CHECKING:
@@ -27,15 +28,17 @@ LOCK_SECONDS = 30
 ATTEMPTS = 5
 """How often a table that others keep changing is read and planned anew."""
 
+_AGAIN = "Run again; if it stays so, something else holds on to that chain or rule."
 _LINE = re.compile(r"\bline:? (\d+)")
 
 
 class RestoreFailed(KubeProxyError):
-    """A transaction was refused: its table is as it was."""
+    """A transaction was refused: its table is as it was. C(by_nft): by nft, so that iptables-restore has not yet been asked."""
 
-    def __init__(self, failed: str, seen: str, remedy: str, transaction: Transaction) -> None:
+    def __init__(self, failed: str, seen: str, remedy: str, transaction: Transaction, by_nft: bool = False) -> None:
         super().__init__(failed, seen, remedy)
         self.transaction = transaction
+        self.by_nft = by_nft
 
 
 def apply_plan(
@@ -46,26 +49,40 @@ def apply_plan(
     :param replan: reads the tables and plans again
     :raises RestoreFailed: when a transaction is refused although its table has not changed, or at the last attempt
     """
-    refusal = _carry_out(runner, plan)
+    refusal = _carry_out(runner, plan, nft=True)
     for _attempt in range(ATTEMPTS - 1):
         if refusal is None:
             return
         plan = replan()
-        if refusal.transaction in plan.operations:
+        unchanged = refusal.transaction in plan.operations
+        if unchanged and not refusal.by_nft:
             break
-        refusal = _carry_out(runner, plan)
+        refusal = _carry_out(runner, plan, nft=not unchanged)
     if refusal is not None:
         raise refusal
 
 
-def _carry_out(runner: Runner, plan: Plan[Tables, Transaction]) -> RestoreFailed | None:
+def _carry_out(runner: Runner, plan: Plan[Tables, Transaction], nft: bool) -> RestoreFailed | None:
     """Run the transactions up to the first one that is refused, and return why it was."""
     try:
         for transaction in plan.operations:
-            _restore(runner, transaction)
+            if not (nft and _removed_by_name(runner, transaction, plan.before[transaction.location])):
+                _restore(runner, transaction)
     except RestoreFailed as refusal:
         return refusal
     return None
+
+
+def _removed_by_name(runner: Runner, transaction: Transaction, table: Table) -> bool:
+    try:
+        reason = remove_by_name(runner, transaction, table)
+    except Unsuitable:
+        return False
+    if reason is not None:
+        raise RestoreFailed(
+            f"The {transaction.location} was not changed", f"nft refused: {reason}", _AGAIN, transaction, by_nft=True
+        )
+    return True
 
 
 def _restore(runner: Runner, transaction: Transaction) -> None:
@@ -84,7 +101,7 @@ def _restore(runner: Runner, transaction: Transaction) -> None:
     raise RestoreFailed(
         f"The {at} was not changed",
         seen=f"iptables-restore ended with {result.rc}{_refused_line(result, transaction)}",
-        remedy="Run again; if it stays so, something else holds on to that chain or rule.",
+        remedy=_AGAIN,
         transaction=transaction,
     )
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_names import SERVICE_CHAIN_PATTERN
 
@@ -196,6 +197,7 @@ OWNERS: tuple[Owner, ...] = (
 )
 
 
+@lru_cache(maxsize=None)
 def shape_of(table: str, name: str) -> ChainShape | None:
     """The shape that a chain of this name in this table has, or None when it is not kube-proxy's."""
     return next((shape for shape in CHAINS if shape.matches(table, name)), None)

@@ -334,9 +334,12 @@ def test_the_report_counts_rules_and_references() -> None:
     tables = one_table("nat", {"OUTPUT": ["-j KUBE-SERVICES"], "KUBE-SERVICES": ["-j RETURN", "-j RETURN"]}, ["OUTPUT"])
     chains = chain_report(wanted, plan_chains(wanted, tables))["chains"]
     where = {"family": "ipv4", "backend": "nft", "table": "nat"}
+    returns = ["-j RETURN", "-j RETURN"]
+    one: dict[str, t.Any] = {"rule_count": 2, "rules": returns, "references": 1, "referenced_by": ["OUTPUT"]}
+    none: dict[str, t.Any] = {"rule_count": 0, "rules": [], "references": 0, "referenced_by": []}
     assert chains == [
-        {**where, "name": "KUBE-SERVICES", "rule_count": 2, "references": 1},
-        {**where, "name": "KUBE-LOAD-BALANCER", "rule_count": 0, "references": 0},
+        {**where, "name": "KUBE-SERVICES", **one, "service": None},
+        {**where, "name": "KUBE-LOAD-BALANCER", **none, "service": None},
     ]
 
 

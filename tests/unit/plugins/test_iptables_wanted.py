@@ -15,6 +15,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_wanted
 
 DEFAULTS: dict[str, t.Any] = {
     "name": None, "table": None, "mode": None, "running_mode": None, "state": "present", "backend": "auto",
+    "service": None, "on_foreign": "keep", "resync": False,
 }  # fmt: skip  # one line of defaults
 
 
