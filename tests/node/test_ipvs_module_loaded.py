@@ -196,9 +196,12 @@ def test_the_functions_by_which_a_kernel_without_module_support_is_judged(bare: 
     seen = {name for name in names if f"{name}.ko" in files}
     # Those that this kernel has under another name only.
     assert names - seen == {"nf_conntrack_ipv4", "ipt_MASQUERADE"}
-    for name in sorted(seen):
-        functions = "|".join(starters_of(name))
-        bare.run(f"grep -qaE '(^|[^a-z0-9_])({functions})([^a-z0-9_]|$)' {files[f'{name}.ko']}")
+    # In a table of names, one may be the end of another: only where it ends can be told.
+    looks = [
+        f"grep -qaE '({'|'.join(starters_of(name))})([^a-z0-9_]|$)' {files[f'{name}.ko']} || echo {name}"
+        for name in seen
+    ]
+    assert bare.run("; ".join(looks)) == ""
     # One that is built in here, and one that can only be loaded.
     bare.run("modprobe ip_vs_rr")
     symbols = parse_kallsyms(bare.run("cat /proc/kallsyms"))
