@@ -24,7 +24,8 @@ _LAST_SYNC = "kubeproxy_sync_proxy_rules_last_timestamp_seconds"
 _LAST_QUEUED = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds"
 _PROCESS_START = "process_start_time_seconds"
 _BUILD_INFO = "kubernetes_build_info"
-_OF_INTEREST = ("kubeproxy_sync_proxy_rules_", _PROCESS_START, _BUILD_INFO)
+_FAILURES = re.compile(r"kubeproxy_(?:sync_proxy_rules_)?(\w+_failures)_total")
+_OF_INTEREST = ("kubeproxy_sync_proxy_rules_", "kubeproxy_nftables_", _PROCESS_START, _BUILD_INFO)
 
 _SAMPLE = re.compile(r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)(?:\s+-?\d+)?\s*\Z")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
@@ -116,6 +117,21 @@ def read_sync(
     if started is not None and is_kube_proxy:
         synced = bool(seen) and all(_is_after(last_sync[family], started) for family in seen)
     return Sync(build.labels.get("git_version") if build else None, started, last_sync, synced)
+
+
+def read_failures(samples: t.Iterable[Sample]) -> dict[str, dict[str, int]]:
+    """How often kube-proxy failed, by what (such as C(iptables_restore_failures)) and by family.
+
+    A counter with labels shows only once it has counted (C(CounterVec)): what never failed is not there.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for sample in samples:
+        counter = _FAILURES.fullmatch(sample.name)
+        if counter and math.isfinite(sample.value):
+            families = found.setdefault(counter.group(1), {})
+            family = _family(sample)
+            families[family] = families.get(family, 0) + int(sample.value)
+    return found
 
 
 def parse_mode(text: str) -> str | None:

@@ -14,6 +14,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_stat
     parse_mapping,
     parse_metrics,
     parse_mode,
+    read_failures,
     read_sync,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_config import (
@@ -72,7 +73,8 @@ def _problems(answers: t.Mapping[str, Answer], mode: str | None) -> list[str]:
 def report(answers: t.Mapping[str, Answer], wanted: Wanted) -> dict[str, t.Any]:
     """The part of the result that kube-proxy itself gives. What it does not say is null."""
     mode = parse_mode(answers["/proxyMode"].body) if answers["/proxyMode"].ok else None
-    samples = parse_metrics(answers["/metrics"].body) if answers["/metrics"].ok else ()
+    metrics = answers["/metrics"]
+    samples = parse_metrics(metrics.body) if metrics.ok else ()
     health = {path[1:]: _health(answers[path]) for path in _HEALTH_PATHS}
     families = health_families(health["healthz"]["answer"]) or health_families(health["livez"]["answer"])
     sync = read_sync(samples, families, wanted.families)
@@ -85,6 +87,7 @@ def report(answers: t.Mapping[str, Answer], wanted: Wanted) -> dict[str, t.Any]:
         "process_start_time": sync.process_start_time,
         "synced": sync.synced,
         "last_sync": dict(sync.last_sync or {}),
+        "failures": read_failures(samples) if sync.synced is not None else None,
         "configz": running,
         "health": health,
         "differences": differences(

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One look at everything that kube-proxy may have left in a node's kernel. Nothing is changed or loaded. Private.
+
+What cannot be read is told and left out: a node that lacks one tool still has all the rest to show.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+from functools import partial
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
+from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import Device, Readings
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ipset_read import read_ipsets
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS, FAMILIES
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_read import NodeTables, Read
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import default_backend
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import IPVS_DEVICE, NFT_TABLES
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_link import (
+    read_addresses,
+    read_link,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_read import read_nft_table, read_nft_tables
+
+if t.TYPE_CHECKING:
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import Runner
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import VirtualServer
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
+
+Value = t.TypeVar("Value")
+
+
+class Look:
+    """Reads part by part, and remembers what could not be read."""
+
+    def __init__(self, runner: Runner, files: Files) -> None:
+        self._runner = runner
+        self._files = files
+        self._unread: dict[str, None] = {}
+
+    def readings(self, virtual_servers: tuple[VirtualServer, ...]) -> Readings:
+        """Everything; the virtual servers come from the caller, who has read them already."""
+        device, node_addresses = self._try(self._addresses) or (None, frozenset())
+        nft_tables = self._try(partial(read_nft_tables, self._runner, self._files)) or ()
+        ours = [key for key in NFT_TABLES if key in nft_tables]
+        nft = [self._try(partial(read_nft_table, self._runner, *key)) for key in ours]
+        return Readings(
+            tables=self._tables(),
+            ipsets=self._try(partial(read_ipsets, self._files)) or (),
+            nft_tables=nft_tables,
+            nft=tuple(table for table in nft if table is not None),
+            virtual_servers=virtual_servers,
+            device=device,
+            node_addresses=node_addresses,
+            default_backend=default_backend(self._runner),
+            unread=tuple(self._unread),
+        )
+
+    def _try(self, read: t.Callable[[], Value]) -> Value | None:
+        try:
+            return read()
+        except KubeProxyError as error:
+            self._unread[str(error)] = None
+            return None
+
+    def _tables(self) -> Read:
+        found: Read = {}
+        for family in FAMILIES:
+            found.update(self._tables_of(family))
+        return found
+
+    def _tables_of(self, family: str) -> Read:
+        tables = NodeTables(self._runner, self._files)
+        try:
+            return tables.read([family], "both")
+        except KubeProxyError:
+            # One of the backends cannot be read: the other one still can, and the error is told where it belongs.
+            each = [self._try(partial(tables.read, [family], backend)) or {} for backend in BACKENDS]
+            return {at: table for one in each for at, table in one.items()}
+
+    def _addresses(self) -> tuple[Device | None, frozenset[str]]:
+        index = int(self._files.text(f"/sys/class/net/{IPVS_DEVICE}/ifindex") or 0)
+        device = Device(IPVS_DEVICE, *read_link(IPVS_DEVICE, index)) if index else None
+        # kube-proxy binds NodePorts to every other address but those of the loopback network.
+        others = (address for owner, address in read_addresses() if owner != index)
+        return device, frozenset(one for one in others if not ipaddress.ip_address(one).is_loopback)

@@ -1,0 +1,144 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What C(nft -j list) prints, read. Pure; private to this collection.
+
+Source: libnftables-json(5). Rules and elements are kept as nft gives them: what they mean is the business of who asks.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
+
+_Object = t.Dict[str, t.Any]
+
+
+class UnreadableNft(KubeProxyError):
+    """The output of nft is not what nft prints."""
+
+
+@dataclass(frozen=True)
+class NftChain:
+    """A chain: the hook of a base chain (else empty), and each rule's list of statements."""
+
+    hook: str = ""
+    rules: tuple[list[t.Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class NftSet:
+    """A set or map. C(type): of the key, its parts joined by C( . ); C(data): of a map's values, empty for a set."""
+
+    type: str = ""
+    data: str = ""
+    elements: tuple[t.Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class NftTable:
+    """A table. C(family) is nft's word for it (C(ip), C(ip6), C(inet), ...); C(counters) are named ones."""
+
+    family: str
+    name: str
+    chains: t.Mapping[str, NftChain] = field(default_factory=dict)
+    sets: t.Mapping[str, NftSet] = field(default_factory=dict)
+    maps: t.Mapping[str, NftSet] = field(default_factory=dict)
+    counters: tuple[str, ...] = ()
+
+
+def parse_tables(text: str) -> tuple[tuple[str, str], ...]:
+    """Family and name of each table in C(nft -j list tables).
+
+    :raises UnreadableNft: for anything else
+    """
+    return tuple((_text(table, "family"), _text(table, "name")) for kind, table in _objects(text) if kind == "table")
+
+
+def parse_table(text: str, family: str, name: str) -> NftTable:
+    """The table of that name in C(nft -j list table).
+
+    :raises UnreadableNft: for anything else, and for an output without that table
+    """
+    found = _Found()
+    there = False
+    for kind, body in _objects(text):
+        if kind == "table":
+            there |= (body.get("family"), body.get("name")) == (family, name)
+        elif (body.get("family"), body.get("table")) == (family, name):
+            found.take(kind, body)
+    if not there:
+        raise _unreadable(f"it has no table {family} {name}")
+    chains = {chain: NftChain(hook, tuple(found.rules.get(chain, ()))) for chain, hook in found.hooks.items()}
+    return NftTable(family, name, chains, found.sets, found.maps, tuple(found.counters))
+
+
+class _Found:
+    """The parts of one table, while its objects come by."""
+
+    def __init__(self) -> None:
+        self.hooks: dict[str, str] = {}
+        self.rules: dict[str, list[list[t.Any]]] = {}
+        self.sets: dict[str, NftSet] = {}
+        self.maps: dict[str, NftSet] = {}
+        self.counters: list[str] = []
+
+    def take(self, kind: str, body: _Object) -> None:
+        if kind == "chain":
+            self.hooks[_text(body, "name")] = _text(body, "hook") if "hook" in body else ""
+        elif kind == "rule":
+            self.rules.setdefault(_text(body, "chain"), []).append(_list(body, "expr"))
+        elif kind == "set":
+            self.sets[_text(body, "name")] = _set(body)
+        elif kind == "map":
+            self.maps[_text(body, "name")] = _set(body)
+        elif kind == "counter":
+            self.counters.append(_text(body, "name"))
+
+
+def _objects(text: str) -> t.Iterator[tuple[str, _Object]]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(f"it is not JSON ({error})") from None
+    listed = value.get("nftables") if isinstance(value, dict) else None
+    if not isinstance(listed, list):
+        raise _unreadable("it has no list 'nftables'")
+    for entry in listed:
+        if not isinstance(entry, dict) or not all(isinstance(body, dict) for body in entry.values()):
+            raise _unreadable("an entry of it is no object of objects")
+        yield from entry.items()
+
+
+def _text(body: _Object, key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str):
+        raise _unreadable(f"an entry of it has no {key}")
+    return value
+
+
+def _list(body: _Object, key: str) -> list[t.Any]:
+    value = body.get(key, [])
+    if not isinstance(value, list):
+        raise _unreadable(f"{key} of an entry is no list")
+    return value
+
+
+def _type(value: t.Any) -> str:
+    parts = value if isinstance(value, list) else [value]
+    # A set may be declared by an expression (typeof) instead of by the names of types.
+    return " . ".join(part if isinstance(part, str) else "typeof" for part in parts)
+
+
+def _set(body: _Object) -> NftSet:
+    return NftSet(_type(body.get("type", "")), _type(body.get("map", "")), tuple(_list(body, "elem")))
+
+
+def _unreadable(seen: str) -> UnreadableNft:
+    return UnreadableNft(
+        "The output of nft was not understood", seen=seen, remedy="Run nft -j list tables by hand to see what it says."
+    )

@@ -1,0 +1,59 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reading nftables' own tables with the node's C(nft). Nothing is changed or loaded. Private to this collection."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import NOT_FOUND, MissingTool
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_presence import is_in_kernel
+from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_parse import NftTable, parse_table, parse_tables
+
+if t.TYPE_CHECKING:
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import CommandResult, Runner
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
+
+
+def read_nft_tables(runner: Runner, files: Files) -> tuple[tuple[str, str], ...]:
+    """Family and name of every table; none when nf_tables is not in the kernel, and it is not loaded by looking.
+
+    :raises KubeProxyError: when there may be tables and they cannot be read
+    """
+    if not is_in_kernel(files, "nf_tables", "nft_do_chain"):
+        return ()
+    result = _nft(runner, ["list", "tables"])
+    if result.rc != 0:
+        raise _refused(result, "The tables of nftables cannot be read")
+    return parse_tables(result.out)
+
+
+def read_nft_table(runner: Runner, family: str, name: str) -> NftTable | None:
+    """One table with all that is in it; None when it is not there (any more).
+
+    :raises KubeProxyError: when it cannot be read
+    """
+    result = _nft(runner, ["list", "table", family, name])
+    if result.rc != 0 and "No such file or directory" in result.err:
+        return None
+    if result.rc != 0:
+        raise _refused(result, f"The nftables table {family} {name} cannot be read")
+    return parse_table(result.out, family, name)
+
+
+def _nft(runner: Runner, arguments: t.Sequence[str]) -> CommandResult:
+    result = runner(["nft", "-j", *arguments])
+    if result.rc == NOT_FOUND:
+        raise MissingTool(
+            "nft was not found",
+            seen="the kernel has nf_tables, and only nft can show its tables",
+            remedy="Install the distribution's nftables package.",
+        )
+    return result
+
+
+def _refused(result: CommandResult, failed: str) -> KubeProxyError:
+    return KubeProxyError(failed, seen=f"nft ended with {result.rc}: {result.err.strip()[:500]}")
