@@ -30,6 +30,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model impo
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_wire import (
     FLAG_ACK,
     FLAG_DUMP,
+    FLAG_REQUEST,
     Buffer,
     MalformedReply,
     Message,
@@ -57,6 +58,13 @@ _BY_MARK = struct.Struct("=4sH2x 4sI")
 # IPVS_CMD_ATTR_DEST with ADDR, PORT, ADDR_FAMILY; and what a full destination has besides.
 _REAL_KEY = struct.Struct("=4s16s 4sH2x 4sH2x")
 _REAL_SETTINGS = struct.Struct("=4sI 4sI 4sI 4sI 4sB3x 4sH2x 4sH2x")
+# A whole message about a destination of a virtual server with an address, as nearly all are: netlink header, generic
+# header, both nested attributes. Made at one go it takes a quarter of the time, and making messages is most of C(apply).
+_WHOLE_REAL = struct.Struct(
+    "=IHHII BBH 4s" + "4s".join(part.format[1:] for part in (_BY_ADDRESS, _REAL_KEY)) + _REAL_SETTINGS.format[1:]
+)
+_SERVICE_HEADER = attribute_header(1, _BY_ADDRESS.size)
+_REAL_HEADER = attribute_header(2, _REAL_KEY.size + _REAL_SETTINGS.size)
 
 _AF, _PROTOCOL, _ADDRESS, _PORT, _MARK = (
     attribute_header(kind, size) for kind, size in ((1, 2), (2, 2), (3, 16), (4, 2), (5, 4))
@@ -144,14 +152,16 @@ def operation_request(family: int, sequence: int, operation: Change, flags: int 
     if isinstance(operation, SetTimeouts):
         body = b"".join(attribute(4 + nth, _U32.pack(value)) for nth, value in enumerate(operation.seconds) if value)
         return request(family, SET_CONFIG, sequence, flags, body)
-    server, real = operation.server, operation.real
+    verb, server, real = operation
+    if real is not None and verb != Verb.REMOVE_REAL and not server.key.fwmark:
+        return _whole_real(family, sequence, verb, flags, server.key, real)
     body = _key_body(server.key)
-    if operation.verb in (Verb.ADD_SERVER, Verb.EDIT_SERVER):
+    if verb in (Verb.ADD_SERVER, Verb.EDIT_SERVER):
         body += _server_settings(server)
     body = attribute(1, body)
     if real is not None:
-        body += attribute(2, _real_body(real, whole=operation.verb != Verb.REMOVE_REAL))
-    return request(family, int(operation.verb), sequence, flags, body)
+        body += attribute(2, _real_body(real, whole=verb != Verb.REMOVE_REAL))
+    return request(family, verb, sequence, flags, body)
 
 
 def _key_body(key: ServerKey) -> bytes:
@@ -168,6 +178,50 @@ def _server_settings(server: VirtualServer) -> bytes:
     body += attribute(8, _U32.pack(server.timeout)) + attribute(9, mask)
     # Without a name of an engine the kernel takes the present one away.
     return body + attribute(11, server.engine.encode() + b"\0") if server.engine else body
+
+
+def _whole_real(family: int, sequence: int, verb: int, flags: int, key: ServerKey, real: RealServer) -> bytes:
+    address, port, weight, method, upper, lower, tunnel_type, tunnel_port, tunnel_flags, _connections = real
+    return _WHOLE_REAL.pack(
+        _WHOLE_REAL.size,
+        family,
+        FLAG_REQUEST | flags,
+        sequence,
+        0,
+        verb,
+        1,
+        0,
+        _SERVICE_HEADER,
+        _AF,
+        key.family,
+        _PROTOCOL,
+        key.protocol,
+        _ADDRESS,
+        key.address,
+        _PORT,
+        htons(key.port),
+        _REAL_HEADER,
+        _REAL_ADDRESS,
+        address,
+        _REAL_PORT,
+        htons(port),
+        _REAL_AF,
+        IPV4 if len(address) == 4 else IPV6,
+        _FORWARD,
+        method,
+        _WEIGHT,
+        weight,
+        _UPPER,
+        upper,
+        _LOWER,
+        lower,
+        _TUNNEL_TYPE,
+        tunnel_type,
+        _TUNNEL_PORT,
+        htons(tunnel_port),
+        _TUNNEL_FLAGS,
+        tunnel_flags,
+    )
 
 
 def _real_body(real: RealServer, whole: bool) -> bytes:
