@@ -28,12 +28,22 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_obje
     config_text,
     look_around,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_rollout import (
+    ANNOTATE,
+    WAIT,
+    Rollout,
+    config_hash,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_rollout import render as render_rollout
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_rollout_work import RolloutWork
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_release import Finding, assess
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 ATTEMPTS = 5
+
+WRITE = "write"
 
 
 @dataclass(frozen=True)
@@ -57,19 +67,36 @@ class ConfigMap:
         return ConfigMap({**self.resource, "data": data}, text)
 
 
-ConfigPlan = Plan[ConfigMap, str]
+@dataclass(frozen=True)
+class ModeState:
+    """The ConfigMap, and the pods that read it where they are to follow (None: they are not looked at)."""
+
+    config: ConfigMap
+    rollout: Rollout | None = None
+
+    def render(self) -> str:
+        """The ConfigMap's text; behind it a line for every pod, as YAML's comments."""
+        pods = render_rollout(self.rollout) if self.rollout else ""
+        return self.config.text + "".join(f"# {line}\n" for line in pods.splitlines())
+
+
+ModePlan = Plan[ModeState, str]
 
 
 @dataclass(frozen=True)
 class ModeWork:
-    """Setting a mode in one cluster."""
+    """Setting a mode in one cluster. C(rollout) is None where the pods are left alone."""
 
     api: kube.KubeApi
     names: Names
     wanted: Wanted
     surroundings: Surroundings
+    rollout: RolloutWork | None = None
 
-    def read(self) -> ConfigMap:
+    def read(self) -> ModeState:
+        return ModeState(self._read_config(), self.rollout.read() if self.rollout else None)
+
+    def _read_config(self) -> ConfigMap:
         resource = self.api.find(self._ref())
         if resource is None:
             raise KubeProxyError(
@@ -88,8 +115,20 @@ class ModeWork:
         gates = values.get("featureGates")
         return assess(_mode(values), self.surroundings.releases, gates if isinstance(gates, dict) else {})
 
-    def plan(self, before: ConfigMap) -> ConfigPlan:
-        edit = self.edit(before.text)
+    def plan(self, before: ModeState) -> ModePlan:
+        edit = self.edit(before.config.text)
+        self._refuse(before.config, edit)
+        operations: tuple[str, ...] = (WRITE,) if edit.actions else ()
+        actions = edit.actions
+        rollout = before.rollout
+        if rollout:
+            config = config_hash(read_document(edit.after).values)
+            more, sentences = rollout.plan(config)
+            operations, actions = (*operations, *more), (*actions, *sentences)
+            rollout = rollout.done(config) if more else rollout
+        return Plan(before, ModeState(before.config.with_text(edit.after), rollout), operations, actions)
+
+    def _refuse(self, before: ConfigMap, edit: Edit) -> None:
         problems = [finding.message for finding in self.findings(edit.after) if finding.severity == "error"]
         if problems:
             mode = self.wanted.mode or edit.mode_before
@@ -99,35 +138,45 @@ class ModeWork:
                 f"{self._ref().words} is immutable",
                 remedy="Delete it and create it without 'immutable: true', then run again.",
             )
-        return Plan(before, before.with_text(edit.after), edit.actions, edit.actions)
 
-    def apply(self, plan: ConfigPlan) -> None:
+    def apply(self, plan: ModePlan) -> None:
+        """The ConfigMap first, then the pods that read it; then wait for them."""
+        plan = self._write(plan)
+        if self.rollout and WAIT in plan.operations:
+            self.rollout.wait(config_hash(read_document(plan.after.config.text).values))
+
+    def _write(self, plan: ModePlan) -> ModePlan:
         """PUT with the resourceVersion that was read. On a conflict the plan is made anew from what is there now."""
+        conflict = ""
         for _attempt in range(ATTEMPTS):
-            if self._put(plan):
-                return
+            conflict = self._put(plan)
+            if not conflict:
+                return plan
             plan = self.plan(self.read())
-            if not plan.operations:
-                return
         raise KubeProxyError(
-            f"Could not change {self._ref().words}",
+            conflict,
             f"something else changed it {ATTEMPTS} times at the same moment",
             "Find out what keeps changing it (its managedFields tell), then run again.",
         )
 
-    def _put(self, plan: ConfigPlan) -> bool:
+    def _put(self, plan: ModePlan) -> str:
+        """What could not be changed because somebody else was faster; empty when all was."""
         try:
-            self.api.replace(self._ref(), plan.after.resource)
-        except kube.Conflict:
-            return False
-        return True
+            if WRITE in plan.operations:
+                self.api.replace(self._ref(), plan.after.config.resource)
+            if self.rollout and plan.before.rollout and ANNOTATE in plan.operations:
+                config = config_hash(read_document(plan.after.config.text).values)
+                self.rollout.annotate(plan.before.rollout, config)
+        except kube.Conflict as error:
+            return error.failed
+        return ""
 
     def _ref(self) -> kube.Ref:
         return kube.config_map(self.names.namespace, self.names.config_map)
 
-    def result(self, plan: ConfigPlan) -> dict[str, t.Any]:
-        before = read_document(plan.before.text).values
-        after = read_document(plan.after.text).values
+    def result(self, plan: ModePlan) -> dict[str, t.Any]:
+        before = read_document(plan.before.config.text).values
+        after = read_document(plan.after.config.text).values
         config = effective(after, min(self.surroundings.releases, default=None))
         return {
             "mode": {
@@ -137,7 +186,7 @@ class ModeWork:
             },
             "config": config,
             "should_run": {"mode": config["mode"], "settings": {"ipvs": config["ipvs"]}},
-            "releases": [asdict(finding) for finding in self.findings(plan.after.text)],
+            "releases": [asdict(finding) for finding in self.findings(plan.after.config.text)],
             "versions": self.surroundings.versions,
             **self.surroundings.deployment.as_dict(),
         }
@@ -149,22 +198,30 @@ def _mode(values: t.Mapping[str, t.Any]) -> str:
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Read what is deployed, refuse what is not ours to change, then converge the ConfigMap."""
-    wanted = Wanted(module.params["mode"], module.params["settings"] or {})
-    leaves(wanted.settings)
-    api = connect(module.params)
-    names = Names.of(module.params)
-    surroundings = look_around(api, names)
-    surroundings.deployment.refuse()
-    check_release(wanted.settings, surroundings.releases)
-    task = ModeWork(api, names, wanted, surroundings)
+    task = _task(module)
     steps = Steps(read=task.read, plan=task.plan, apply=task.apply)
 
-    def extra(plan: ConfigPlan) -> dict[str, t.Any]:
-        for warning in task.edit(plan.before.text).warnings:
+    def extra(plan: ModePlan) -> dict[str, t.Any]:
+        for warning in task.edit(plan.before.config.text).warnings:
             module.warn(warning)
         result = task.result(plan)
         for finding in result["releases"]:
             module.warn(finding["message"])
         return result
 
-    return run_converging(module, steps, lambda state: state.text, extra)
+    return run_converging(module, steps, ModeState.render, extra)
+
+
+def _task(module: AnsibleModule) -> ModeWork:
+    wanted = Wanted(module.params["mode"], module.params["settings"] or {})
+    leaves(wanted.settings)
+    timeout = module.params["rollout_timeout"]
+    if timeout <= 0:
+        raise InvalidInput("rollout_timeout must be at least 1 second", str(timeout))
+    api = connect(module.params)
+    names = Names.of(module.params)
+    surroundings = look_around(api, names)
+    surroundings.deployment.refuse()
+    check_release(wanted.settings, surroundings.releases)
+    rollout = RolloutWork(api, names.namespace, names.daemon_set, timeout) if module.params["rollout"] else None
+    return ModeWork(api, names, wanted, surroundings, rollout)

@@ -148,17 +148,17 @@ def render(pod: ProxyPod | None) -> str:
 
 
 @dataclass(frozen=True)
-class _Life:
+class Life:
     """Since when a pod has been Ready, and since when its log has lines."""
 
     ready_since: float | None = None
     spoken_since: float | None = None
 
-    def seen(self, now: float, ready: ProxyPod | None, speaks: t.Callable[[ProxyPod], bool]) -> _Life:
+    def seen(self, now: float, ready: ProxyPod | None, speaks: t.Callable[[ProxyPod], bool]) -> Life:
         if ready is None:
-            return _Life()
+            return Life()
         spoken = self.spoken_since if self.spoken_since is not None else (now if speaks(ready) else None)
-        return _Life(now if self.ready_since is None else self.ready_since, spoken)
+        return Life(now if self.ready_since is None else self.ready_since, spoken)
 
     def has_settled(self, now: float) -> bool:
         spoken = self.spoken_since is not None and now - self.spoken_since >= SETTLE_SECONDS
@@ -192,7 +192,7 @@ class PodWork:
     def _wait(self) -> None:
         """Until a new pod has been Ready for a while. The API server may be away in between: it is asked again."""
         end = self.now() + self.timeout
-        life = _Life()
+        life = Life()
         problem: object = "no pod has been made yet"
         while True:
             pod, unreachable = self._look()
@@ -227,14 +227,18 @@ class PodWork:
         )
 
     def log(self, pod: ProxyPod) -> list[str]:
-        """The last lines of the pod's log, of the container's last life when this one has said nothing yet."""
-        ref = kube.pod(pod.namespace, pod.name)
-        lives = (False, True) if pod.restarts else (False,)
-        for previous in lives:
-            try:
-                lines = self.api.log(ref, pod.container, LOG_LINES, previous)
-            except kube.ApiError:
-                continue  # no log is no reason to hide what is known
-            if lines:
-                return lines
-        return []
+        return last_words(self.api, pod)
+
+
+def last_words(api: kube.KubeApi, pod: ProxyPod) -> list[str]:
+    """The last lines of a pod's log, of the container's last life when this one has said nothing yet."""
+    ref = kube.pod(pod.namespace, pod.name)
+    lives = (False, True) if pod.restarts else (False,)
+    for previous in lives:
+        try:
+            lines = api.log(ref, pod.container, LOG_LINES, previous)
+        except kube.ApiError:
+            continue  # no log is no reason to hide what is known
+        if lines:
+            return lines
+    return []

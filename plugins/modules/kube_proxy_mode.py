@@ -19,7 +19,8 @@ description:
   - Changes only a kube-proxy that a DaemonSet runs with C(--config) naming C(config.conf) of the ConfigMap, as kubeadm makes it. A cluster without
     kube-proxy (Cilium, Calico in eBPF mode, Antrea, kube-router), k3s, RKE2, static pods, kube-proxy configured by flags, and a ConfigMap
     that Argo CD, Flux, Helm or another manager would put back, are recognised and named. Nothing is changed then.
-  - kube-proxy does not notice a changed ConfigMap. Restart its pods node by node afterwards, with M(netops.kube_proxy.kube_proxy_pod).
+  - kube-proxy does not notice a changed ConfigMap. Restart its pods node by node afterwards, with M(netops.kube_proxy.kube_proxy_pod),
+    or let O(rollout) do it.
 options:
   mode:
     description:
@@ -33,6 +34,23 @@ options:
       - Names, types, ranges and IPVS schedulers are checked before anything is read.
     type: dict
     default: {}
+  rollout:
+    description:
+      - Whether kube-proxy is restarted on every node, and waited for, unless it runs with this configuration everywhere.
+      - The pod template of the DaemonSet gets the annotations C(netops.kube_proxy/config-hash) (of what the configuration says, not of how it is
+        written) and C(kubectl.kubernetes.io/restartedAt), so that its controller replaces the pods as its C(updateStrategy) says. Pods that do not
+        carry that hash are not known to have read the configuration.
+      - What an earlier run began is waited for, not begun again.
+      - The nodes follow one another without a look at what they serve, and nothing of the old mode is removed. To move a cluster in use to another mode,
+        take the role P(netops.kube_proxy.switch#role).
+    type: bool
+    default: false
+  rollout_timeout:
+    description:
+      - How long O(rollout) may take for all nodes together, in seconds. After that the module fails and names the nodes that are late, with the last lines of
+        their pods' logs.
+    type: int
+    default: 600
 extends_documentation_fragment:
   - netops.kube_proxy._attributes
   - netops.kube_proxy._kubernetes_api
@@ -42,6 +60,8 @@ attributes:
     support: full
   diff_mode:
     support: full
+    details:
+      - With O(rollout), lines that begin with C(#) behind the text say which configuration each node's kube-proxy was started with.
   idempotent:
     support: full
 notes:
@@ -49,7 +69,7 @@ notes:
   - kubeadm's annotation C(kubeadm.kubernetes.io/component-config.hash) is left as it is. Its hash no longer fits the text then, so that
     C(kubeadm upgrade) takes the text for the user's own and keeps the mode.
   - Needs permission to get ConfigMaps and DaemonSets, to update the ConfigMap and to list nodes; to list DaemonSets and pods
-    where kube-proxy's DaemonSet is missing.
+    where kube-proxy's DaemonSet is missing. O(rollout) needs to update the DaemonSet, to list pods and to read their logs.
 seealso:
   - module: netops.kube_proxy.kube_proxy_pod
   - module: netops.kube_proxy.kube_proxy_info
@@ -79,6 +99,14 @@ EXAMPLES = r"""
     settings:
       ipvs:
         excludeCIDRs: [203.0.113.0/24]
+
+- name: Set a scheduler, and have every kube-proxy run with it
+  netops.kube_proxy.kube_proxy_mode:
+    settings:
+      ipvs:
+        scheduler: lc
+    rollout: true
+    rollout_timeout: 900
 """
 
 RETURN = r"""
@@ -102,7 +130,7 @@ config:
   sample: {"mode": "ipvs", "metricsBindAddress": "127.0.0.1:10249", "conntrack": {"maxPerCore": 0}}
 should_run:
   description:
-    - What a kube-proxy that has read this configuration runs, as M(netops.kube_proxy.kube_proxy_info#module) takes it in O(netops.kube_proxy.kube_proxy_info#module:wanted).
+    - What a kube-proxy that has read this configuration runs, in the form that O(netops.kube_proxy.kube_proxy_info#module:wanted) takes.
     - An empty mode is already what this release makes of it.
   returned: success
   type: dict
@@ -159,6 +187,8 @@ def main() -> None:
         argument_spec={
             "mode": {"type": "str", "choices": ["iptables", "ipvs", "nftables"]},
             "settings": {"type": "dict", "default": {}},
+            "rollout": {"type": "bool", "default": False},
+            "rollout_timeout": {"type": "int", "default": 600},
             **API_ARGUMENTS,
             **OBJECT_ARGUMENTS,
         },

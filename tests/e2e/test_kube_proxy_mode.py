@@ -129,6 +129,11 @@ def the_pod(cluster: Cluster) -> str:
     return uid
 
 
+def uids_of(cluster: Cluster) -> set[str]:
+    pods = [one["metadata"] for one in cluster.kube_proxy_pods()]
+    return {one["uid"] for one in pods if "deletionTimestamp" not in one}
+
+
 def test_a_cluster(lab: Lab, cluster: Cluster) -> None:
     run = lab.playbook("playbooks/create_cluster.yml")
     assert run.rc == 0, run.output
@@ -309,6 +314,72 @@ def test_a_kube_proxy_that_crashes_is_reported_with_its_last_words(cluster: Clus
     assert 'Invalid value: \\"quantum\\"' in message
     node.module("kube_proxy_mode", {"mode": "ipvs"})
     node.module("kube_proxy_pod", {"node": "cp1"})
+    cluster.wait_for_mode("ipvs")
+
+
+def daemon_set(cluster: Cluster) -> dict[str, t.Any]:
+    found: dict[str, t.Any] = cluster.get("daemonset", "-n", "kube-system", "kube-proxy")
+    return found
+
+
+def running_scheduler(node: Node) -> str:
+    """What kube-proxy itself says that it reads."""
+    found = re.search(r'"scheduler":"([a-z]*)"', node.run("curl -s 127.0.0.1:10249/configz").replace(" ", ""), re.I)
+    return found[1] if found else ""
+
+
+def rolled(scheduler: str, timeout: int = 300) -> dict[str, t.Any]:
+    return {"settings": {"ipvs": {"scheduler": scheduler}}, "rollout": True, "rollout_timeout": timeout}
+
+
+def test_a_rollout_check_apply_check_apply(cluster: Cluster, node: Node) -> None:
+    uids, template = uids_of(cluster), daemon_set(cluster)["spec"]["template"]
+    checked = node.module("kube_proxy_mode", rolled("wlc"), check=True)
+    assert (uids_of(cluster), daemon_set(cluster)["spec"]["template"]) == (uids, template)
+    applied = node.module("kube_proxy_mode", rolled("wlc"))
+    assert (checked["diff"], checked["actions"]) == (applied["diff"], applied["actions"])
+    assert not uids_of(cluster) & uids
+    # kubectl finds the rollout at its end, and its own annotation.
+    cluster.kubectl("rollout", "status", "-n", "kube-system", "daemonset/kube-proxy", "--timeout=1s")
+    assert "kubectl.kubernetes.io/restartedAt" in daemon_set(cluster)["spec"]["template"]["metadata"]["annotations"]
+    assert {running_scheduler(one) for one in cluster.nodes} == {"wlc"}
+    uids = uids_of(cluster)
+    for check in (True, False):
+        again = node.module("kube_proxy_mode", rolled("wlc"), check=check)
+        assert not again["changed"]
+        assert again["diff"]["before"] == again["diff"]["after"]
+    assert uids_of(cluster) == uids
+
+
+def test_a_rollout_that_was_interrupted_is_finished(cluster: Cluster, node: Node) -> None:
+    message = node.module_fails("kube_proxy_mode", rolled("sed", timeout=1))
+    assert "kube-proxy has not restarted everywhere after 1 s" in message
+    generation = daemon_set(cluster)["metadata"]["generation"]
+    node.module("kube_proxy_mode", rolled("sed"))
+    assert daemon_set(cluster)["metadata"]["generation"] == generation
+    assert {running_scheduler(one) for one in cluster.nodes} == {"sed"}
+    assert not node.module("kube_proxy_mode", rolled("sed"))["changed"]
+
+
+def test_a_daemonset_that_restarts_nothing_is_left_alone(cluster: Cluster, node: Node) -> None:
+    patch = '{"spec": {"updateStrategy": {"type": "%s"%s}}}'
+    cluster.kubectl(
+        "patch", "ds", "-n", "kube-system", "kube-proxy", "-p", patch % ("OnDelete", ', "rollingUpdate": null')
+    )
+    before = config_map(cluster), daemon_set(cluster)["metadata"]["generation"], uids_of(cluster)
+    for check in (True, False):
+        message = node.module_fails("kube_proxy_mode", rolled("rr"), check=check)
+        assert "its updateStrategy is OnDelete" in message
+    assert (config_map(cluster), daemon_set(cluster)["metadata"]["generation"], uids_of(cluster)) == before
+    cluster.kubectl("patch", "ds", "-n", "kube-system", "kube-proxy", "-p", patch % ("RollingUpdate", ""))
+
+
+def test_a_rollout_that_does_not_start_says_where_and_why(cluster: Cluster, node: Node) -> None:
+    edit(cluster, "mode: ipvs", "mode: quantum")
+    message = node.module_fails("kube_proxy_mode", rolled("rr"))
+    assert "keeps crashing: node " in message
+    assert 'Invalid value: \\"quantum\\"' in message
+    node.module("kube_proxy_mode", {"mode": "ipvs", **rolled("rr")})
     cluster.wait_for_mode("ipvs")
 
 

@@ -17,7 +17,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import (
     KubeProxyError,
     NotConverged,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_mode import ConfigPlan, ModeWork, Wanted
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_mode import ModePlan, ModeWork, Wanted
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_objects import Names, look_around
 from tests.unit.plugins.kube_api_server import CONFIG_MAP, DAEMON_SET, FakeServer, node
 
@@ -26,7 +26,7 @@ NAMES = Names("kube-system", "kube-proxy", "kube-proxy")
 
 def set_mode(
     server: FakeServer, mode: str | None, settings: dict[str, t.Any] | None = None, check: bool = False
-) -> tuple[ConfigPlan, dict[str, t.Any]]:
+) -> tuple[ModePlan, dict[str, t.Any]]:
     surroundings = look_around(server.api, NAMES)
     surroundings.deployment.refuse()
     task = ModeWork(server.api, NAMES, Wanted(mode, settings or {}), surroundings)
@@ -56,7 +56,7 @@ def test_check_mode_plans_the_same_and_sends_nothing() -> None:
     checked, _result = set_mode(server, "ipvs", check=True)
     assert server.writes == []
     applied, _result = set_mode(server, "ipvs")
-    assert (checked.before.text, checked.after.text) == (applied.before.text, applied.after.text)
+    assert (checked.before.render(), checked.after.render()) == (applied.before.render(), applied.after.render())
 
 
 def test_the_second_run_sends_nothing() -> None:
