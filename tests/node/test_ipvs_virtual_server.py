@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from contextlib import contextmanager
 
 import pytest
 
@@ -191,32 +192,205 @@ def test_edits_are_made_in_place_and_foreign_servers_stay(bare: Node) -> None:
     assert [line for line in ipvsadm(bare) if line.startswith("-A")] == ["-A -t 203.0.113.9:6443 -s wlc"]
 
 
-def test_a_draining_destination_stays_and_a_listed_one_gets_its_weight(bare: Node) -> None:
-    """One connection through the virtual server is held open by a process on the node."""
-    hold = (
-        "import socket,sys,time; s=socket.create_server(('127.0.0.1', 8099)); c=socket.create_connection(('10.99.0.1', 80));"
-        " a=s.accept(); open('/tmp/held','w').close(); time.sleep(120)"
+HOLD = """\
+import socket, sys, time
+server = socket.create_server(('127.0.0.1', 8099))
+client = socket.create_connection(('10.99.0.1', 80))
+accepted, _address = server.accept()
+open('/tmp/held', 'w').close()
+time.sleep(300)
+"""
+
+
+@pytest.fixture
+def held(bare: Node) -> t.Iterator[Node]:
+    """One connection through the virtual server 10.99.0.1:80, held open by a process on the node."""
+    bare.run("rm -f /tmp/held; ip address replace 10.99.0.1/32 dev lo; cat >/tmp/hold.py", stdin=HOLD)
+    bare.module("ipvs_virtual_server", {**HELD, "real_servers": [LOCAL]})
+    bare.run("nohup python3 /tmp/hold.py >/dev/null 2>&1 & echo $! >/tmp/holder")
+    bare.wait("the connection", "test -e /tmp/held", 30)
+    yield bare
+    bare.run("kill $(cat /tmp/holder); ip address delete 10.99.0.1/32 dev lo")
+
+
+HELD = {"address": "10.99.0.1", "port": 80}
+LOCAL = {"address": "127.0.0.1", "port": 8099}
+
+
+def counters(node: Node) -> list[str]:
+    """Weight, active and inactive connections of the destination, and the connections it ever had."""
+    weight, active, inactive = node.run("ipvsadm -Ln | awk '/->/ && /127.0.0.1/ {print $4, $5, $6}'").split()
+    (total,) = node.run("ipvsadm -Ln --stats --exact | awk '/->/ && /127.0.0.1/ {print $3}'").split()
+    return [weight, active, inactive, total]
+
+
+def test_a_draining_destination_stays_and_a_listed_one_gets_its_weight(held: Node) -> None:
+    """Edits keep the connection and its counters: pyroute2's update deletes and adds, which loses both."""
+    assert counters(held) == ["1", "1", "0", "1"]
+    edited = held.module("ipvs_virtual_server", {**HELD, "scheduler": "wlc", "real_servers": [{**LOCAL, "weight": 0}]})
+    assert edited["changed"]
+    assert counters(held) == ["0", "1", "0", "1"]
+    for check in (True, False):
+        left = held.module("ipvs_virtual_server", {**HELD, "scheduler": "wlc", "real_servers": []}, check=check)
+        assert not left["changed"]
+        assert left["draining"] == [
+            {
+                "virtual_server": "TCP 10.99.0.1:80",
+                "real_server": "127.0.0.1:8099",
+                "connections": 1,
+                "removed": False,
+            }
+        ]
+    listed = held.module("ipvs_virtual_server", {**HELD, "scheduler": "wlc", "real_servers": [LOCAL]})
+    assert listed["actions"] == ["edit real server 127.0.0.1:8099 of TCP 10.99.0.1:80: weight 0 -> 1"]
+    assert counters(held) == ["1", "1", "0", "1"]
+    gone = held.module("ipvs_virtual_server", {**HELD, "scheduler": "wlc", "real_servers": []})
+    assert gone["actions"] == ["remove real server 127.0.0.1:8099 from TCP 10.99.0.1:80"]
+
+
+def test_drain_leaves_what_has_connections_and_at_the_limit_cuts_it_off(held: Node) -> None:
+    drained = {**HELD, "real_servers": [{"address": "10.0.0.1", "port": 80}], "unlisted_real_servers": "drain"}
+    foreseen = held.module("ipvs_virtual_server", drained, check=True)
+    assert counters(held) == ["1", "1", "0", "1"]
+    done = held.module("ipvs_virtual_server", drained)
+    assert (done["diff"], done["actions"], done["draining"]) == (
+        foreseen["diff"],
+        foreseen["actions"],
+        foreseen["draining"],
     )
-    bare.run(
-        "rm -f /tmp/held; ip address replace 10.99.0.1/32 dev lo; sysctl -qw net.ipv4.vs.conntrack=0 2>/dev/null || true"
-    )
-    real = {"address": "127.0.0.1", "port": 8099}
-    server = {"address": "10.99.0.1", "port": 80}
+    assert "drain real server 127.0.0.1:8099 of TCP 10.99.0.1:80: weight 1 -> 0" in done["actions"]
+    assert [(one["real_server"], one["connections"]) for one in done["draining"]] == [("127.0.0.1:8099", 1)]
+    assert counters(held) == ["0", "1", "0", "1"]
+    assert not held.module("ipvs_virtual_server", drained)["changed"]
+    cut = held.module("ipvs_virtual_server", {**drained, "drain_timeout": 1})
+    assert cut["actions"] == ["drain and remove real server 127.0.0.1:8099 of TCP 10.99.0.1:80"]
+    assert [(one["connections"], one["removed"]) for one in cut["draining"]] == [(1, True)]
+    assert ipvsadm(held) == ["-A -t 10.99.0.1:80 -s rr", "-a -t 10.99.0.1:80 -r 10.0.0.1:80 -m -w 1"]
+
+
+def test_drain_waits_for_connections_and_not_for_what_remembers_a_client(bare: Node) -> None:
+    """A UDP connection ends by its timeout, here 4 seconds after its only datagram; the persistence of 300 seconds stays."""
+    server = {"address": "10.99.0.1", "port": 53, "protocol": "udp", "persistence_timeout": 300}
+    both = {**server, "real_servers": [{"address": "127.0.0.1", "port": 8053}], "timeouts": {"udp": 4}}
+    bare.run("ip address replace 10.99.0.1/32 dev lo")
     try:
-        bare.module("ipvs_virtual_server", {**server, "real_servers": [real]})
-        bare.run(f'nohup python3 -c "{hold}" >/dev/null 2>&1 & echo $! >/tmp/holder')
-        bare.wait("the connection", "test -e /tmp/held", 30)
-        drained = bare.module("ipvs_virtual_server", {**server, "real_servers": [{**real, "weight": 0}]})
-        assert drained["changed"]
-        assert " 0      1 " in bare.run("ipvsadm -Ln")
-        for check in (True, False):
-            assert not bare.module("ipvs_virtual_server", {**server, "real_servers": []}, check=check)["changed"]
-        listed = bare.module("ipvs_virtual_server", {**server, "real_servers": [real]})
-        assert listed["actions"] == ["edit real server 127.0.0.1:8099 of TCP 10.99.0.1:80: weight 0 -> 1"]
-        gone = bare.module("ipvs_virtual_server", {**server, "real_servers": []})
-        assert gone["actions"] == ["remove real server 127.0.0.1:8099 from TCP 10.99.0.1:80"]
+        bare.module("ipvs_virtual_server", both)
+        bare.run("printf x >/dev/udp/10.99.0.1/53")
+        done = bare.module(
+            "ipvs_virtual_server",
+            {**server, "real_servers": [], "unlisted_real_servers": "drain", "drain_timeout": 120},
+        )
+        assert (done["actions"], done["draining"]) == (
+            ["drain and remove real server 127.0.0.1:8053 of UDP 10.99.0.1:53"],
+            [],
+        )
+        assert ipvsadm(bare) == ["-A -u 10.99.0.1:53 -s rr -p 300"]
+        # The template is all that is left of it.
+        assert [line.split()[2] for line in bare.run("ipvsadm -Lnc").splitlines() if "UDP" in line] == ["NONE"]
     finally:
-        bare.run("kill $(cat /tmp/holder); ip address delete 10.99.0.1/32 dev lo")
+        bare.run("ip address delete 10.99.0.1/32 dev lo")
+
+
+def test_timeouts(bare: Node) -> None:
+    foreseen = bare.module("ipvs_virtual_server", {"timeouts": {"tcp": 3600, "udp": 30}}, check=True)
+    assert "ip_vs" not in bare.run("lsmod")
+    done = bare.module("ipvs_virtual_server", {"timeouts": {"tcp": 3600, "udp": 30}})
+    assert (done["diff"], done["actions"], done["timeouts"]) == (
+        foreseen["diff"],
+        foreseen["actions"],
+        foreseen["timeouts"],
+    )
+    assert done["actions"] == ["set timeouts: tcp 900 -> 3600, udp 300 -> 30"]
+    assert bare.run("ipvsadm -L --timeout").split(":")[1].split() == ["3600", "120", "30"]
+    assert not bare.module("ipvs_virtual_server", {"timeouts": done["timeouts"]})["changed"]
+    bare.run("ipvsadm --set 0 77 0")
+    again = bare.module("ipvs_virtual_server", {"timeouts": {"tcp_fin": 60}, **web(1)})
+    assert again["actions"][0] == "set timeouts: tcp_fin 77 -> 60"
+    assert bare.run("ipvsadm -L --timeout").split(":")[1].split() == ["3600", "60", "30"]
+
+
+KUBE_PROXY = """\
+import http.server, json, sys
+mode, excluded = sys.argv[1], sys.argv[2:]
+config = {'kind': 'KubeProxyConfiguration', 'mode': mode, 'ipvs': {'excludeCIDRs': excluded or None}}
+answers = {'/proxyMode': mode, '/configz': json.dumps({'kubeproxy.config.k8s.io': config})}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(answers[self.path].encode())
+
+
+http.server.HTTPServer(('127.0.0.1', 10249), Handler).serve_forever()
+"""
+
+
+@contextmanager
+def kube_proxy(node: Node, *arguments: str) -> t.Iterator[None]:
+    """Something that answers as kube-proxy does: a bare node has none. tests/e2e has real ones."""
+    node.run("cat >/tmp/kube_proxy.py", stdin=KUBE_PROXY)
+    node.run(f"nohup python3 /tmp/kube_proxy.py {' '.join(arguments)} >/dev/null 2>&1 & echo $! >/tmp/kube_proxy.pid")
+    try:
+        node.wait("an answer", "curl -sf http://127.0.0.1:10249/proxyMode", 60)
+        yield
+    finally:
+        node.run("kill $(cat /tmp/kube_proxy.pid)")
+
+
+def test_what_kube_proxy_would_delete_is_said(bare: Node) -> None:
+    # 10.99.0.2 is on kube-ipvs0, so its virtual server is kube-proxy's own.
+    servers = {"virtual_servers": [web(1), {**web(1), "address": "10.99.0.2"}]}
+    said = (
+        "kube-proxy runs in ipvs mode and deletes 1 of the virtual servers listed at its next sync: TCP 10.99.0.1:80."
+    )
+    bare.run("modprobe dummy numdummies=0; ip link add kube-ipvs0 type dummy; ip address add 10.99.0.2 dev kube-ipvs0")
+    try:
+        with kube_proxy(bare, "ipvs", "203.0.113.0/24"):
+            assert said in bare.module_fails("ipvs_virtual_server", {**servers, "unprotected": "fail"})
+            assert "ip_vs" not in bare.run("lsmod")
+            assert said in "".join(warnings(bare.module("ipvs_virtual_server", servers)))
+            assert warnings(bare.module("ipvs_virtual_server", {**servers, "unprotected": "ignore"})) == []
+        with kube_proxy(bare, "ipvs", "10.99.0.0/31"):
+            assert warnings(bare.module("ipvs_virtual_server", {**servers, "unprotected": "fail"})) == []
+        with kube_proxy(bare, "nftables", "10.99.0.0/31"):
+            message = bare.module_fails("ipvs_virtual_server", {**servers, "unprotected": "fail"})
+        assert "runs in nftables mode and deletes 1 of the virtual servers listed whenever it starts" in message
+        assert warnings(bare.module("ipvs_virtual_server", {**servers, "unprotected": "fail"})) == []
+    finally:
+        bare.run("ip link del kube-ipvs0")
+
+
+def warnings(result: dict[str, t.Any]) -> list[str]:
+    return [str(one) for one in result.get("warnings", [])]
+
+
+def test_what_other_tools_get_wrong(bare: Node) -> None:
+    """The port of a GUE tunnel in network order, the prefix of an IPv6 persistence in host order, a mark's family."""
+    gue = {"forward_method": "tunnel", "tunnel_type": "gue", "tunnel_port": 6080}
+    servers: list[dict[str, t.Any]] = [
+        web(real_servers=[{"address": "10.0.0.1", **gue}]),
+        {
+            "address": "fd00:99::1",
+            "port": 80,
+            "persistence_timeout": 60,
+            "persistence_netmask": "48",
+            "real_servers": [],
+        },
+        {"fwmark": 9, "real_servers": [{"address": "10.0.0.1"}]},
+    ]
+    assert bare.module("ipvs_virtual_server", {"virtual_servers": servers})["changed"]
+    assert ipvsadm(bare) == sorted(
+        [
+            "-A -t 10.99.0.1:80 -s rr",
+            "-a -t 10.99.0.1:80 -r 10.0.0.1:80 -i -w 1 --tun-type gue --tun-port 6080 --tun-nocsum",
+            "-A -t [fd00:99::1]:80 -s rr -p 60 -M 48",
+            "-A -f 9 -s rr",
+            "-a -f 9 -r 10.0.0.1:0 -m -w 1",
+        ]
+    )
+    assert not bare.module("ipvs_virtual_server", {"virtual_servers": servers})["changed"]
 
 
 def test_what_the_kernel_refuses_is_named_and_the_rest_is_applied(bare: Node) -> None:
@@ -251,6 +425,14 @@ def test_what_the_kernel_refuses_is_named_and_the_rest_is_applied(bare: Node) ->
             "virtual_servers[1].address: '10.0.0.0/8' is not an address.",
         ),
         ({"virtual_servers": [web(1), web(1, scheduler="fast")]}, "virtual_servers[1].scheduler: 'fast' is not known."),
+        (
+            {"virtual_servers": [web(1), web(2)]},
+            "virtual_servers[1] and virtual_servers[0] are the same virtual server",
+        ),
+        (
+            {"virtual_servers": [web(1), web(real_servers=[{"address": "fd00::1"}], port=81)]},
+            "virtual_servers[1].real_servers[0].address: fd00::1 is of the other address family.",
+        ),
     ],
 )
 def test_bad_input_touches_nothing(bare: Node, arguments: dict[str, t.Any], words: str) -> None:
