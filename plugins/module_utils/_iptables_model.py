@@ -22,7 +22,6 @@ _QUOTED = r'"(?:[^"\\]|\\.)*"'
 # Words of the user, which may look like options: quoted strings, and a comment that iptables-save did not need to quote.
 _WORDS = re.compile(rf"--comment (?:{_QUOTED}|\S+)|{_QUOTED}")
 _TARGET = re.compile(r"(?:^| )-[jg] (\S+)")
-_PLAIN = re.compile(r"[A-Za-z][^\s\"]*").fullmatch
 _TOKEN = re.compile(rf"(?:{_QUOTED}|[^\s\"])+")
 
 
@@ -72,11 +71,13 @@ def target_of(spec: str) -> str:
 
     Remembered for each text: a table of 50,000 rules is asked about several times in a run.
     """
-    # Most rules end with their target. What follows the last -j there is no word of the user: it is not inside quotes,
-    # and an unquoted word stands behind its option.
-    before, _, last = spec.rpartition("-j ")
-    if _PLAIN(last) and before[-1:] in ("", " ") and not before.endswith("--comment "):
-        return last
+    # The target of nearly every rule is behind the last -j: no word of the user, where no quote follows (so that it is not
+    # inside any), where it is no unquoted comment, and where no option follows (so that it is no option's value).
+    at = spec.rfind("-j ")
+    if at == 0 or (at > 0 and spec[at - 1] == " " and not spec.endswith("--comment ", 0, at)):
+        last = spec[at + 3 :]
+        if '"' not in last and last[:1].isalpha():
+            return last.split(None, 1)[0]
     found = _TARGET.search(_WORDS.sub("", spec) if '"' in spec or "--comment" in spec else spec)
     return found.group(1) if found else ""
 

@@ -52,10 +52,9 @@ def _parse_table(lines: t.Iterator[tuple[int, str]], header: str) -> Table:
     builtin: set[str] = set()
     for number, line in lines:
         # Nearly every line of a large table is a rule without counters, and needs no regular expression.
-        word, _, rest = line.partition(" ")
-        name, _, spec = rest.partition(" ")
-        if word == "-A" and name in chains:
-            chains[name].append(spec)
+        words = line.split(" ", 2)
+        if len(words) == 3 and words[0] == "-A" and words[1] in chains:
+            chains[words[1]].append(words[2])
             continue
         if line == "COMMIT":
             return Table({name: tuple(rules) for name, rules in chains.items()}, frozenset(builtin))

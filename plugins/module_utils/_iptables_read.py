@@ -19,7 +19,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_parse 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import (
     MissingTool,
     default_backend,
-    run_tool,
+    save_tables,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_parse import parse_builtin
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import TABLES
@@ -101,7 +101,7 @@ class NodeTables:
         return tables
 
     def _save(self, backend: str, family: str, args: t.Sequence[str] = ()) -> dict[str, Table]:
-        result = run_tool(self._runner, backend, family, "save", args)
+        result = save_tables(self._runner, backend, family, args)
         if result.rc != 0:
             raise KubeProxyError(
                 f"The {backend} tables of {family} cannot be read",

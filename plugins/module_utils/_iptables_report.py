@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from collections import defaultdict
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Plan
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import (
@@ -62,27 +63,31 @@ def _describe(wanted: WantedChains, location: Location, before: Table, after: Ta
         chosen = chosen if table is before else chosen.difference(before.chains)
         if not chosen:
             continue
+        where = _where(location)
         sources = _sources(table)
         ports = service_ports(table) if location.table == "nat" else {}
+        services = {port: port._asdict() for port in frozenset(ports.values())}
         for name, rules in table.chains.items():
             if name in chosen:
+                origins = sources.get(name, ())
+                port = ports.get(name)
                 yield {
-                    **_where(location),
+                    **where,
                     "name": name,
                     "rule_count": len(rules),
                     "rules": list(rules),
-                    "references": len(sources.get(name, ())),
-                    "referenced_by": list(dict.fromkeys(sources.get(name, ()))),
-                    "service": ports[name].as_dict() if name in ports else None,
+                    "references": len(origins),
+                    "referenced_by": list(origins if len(origins) < 2 else dict.fromkeys(origins)),
+                    "service": services[port] if port else None,
                 }
 
 
-def _sources(table: Table) -> dict[str, list[str]]:
+def _sources(table: Table) -> t.Mapping[str, list[str]]:
     """For each chain that a rule leads to: the chain of every such rule."""
-    found: dict[str, list[str]] = {}
+    found: defaultdict[str, list[str]] = defaultdict(list)
     for chain, rules in table.chains.items():
-        for spec in rules:
-            found.setdefault(target_of(spec), []).append(chain)
+        for target in map(target_of, rules):
+            found[target].append(chain)
     return found
 
 

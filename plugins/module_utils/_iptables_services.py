@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Table, target_of
@@ -28,18 +27,17 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_names impo
 PROTOCOLS = ("tcp", "udp", "sctp")
 
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?").fullmatch
-_FULL_NAME = re.compile(r"([^/:]*)/([^/:]*)(?::([^/:]*))?").fullmatch
+_FULL_NAME = re.compile(r"([^/]*)/([^:]*)(?::(.*))?", re.DOTALL).fullmatch
 
-# kube-proxy says "NAME cluster IP", "masquerade traffic for NAME external destinations", "NAME -> 10.0.0.1:80", "NAME".
-_NAME = re.compile(r'--comment "?(?:[^"/]* )?([a-z0-9][-a-z0-9]*/[^\s"]+)')
+# Quoted by iptables-save when it has spaces or other special characters: a name with its port always has.
+_COMMENT = re.compile(r'--comment (?:"([^"]*)"|(\S+))')
 _PROTOCOL = re.compile(r"-p ([a-z]+)")
 _DESTINATION = re.compile(r"--to-destination (\S+)")
 _ENDPOINT = "KUBE-SEP-"
 
 
-@dataclass(frozen=True)
-class ServicePort:
-    """One port of a Service. C(port) is its name, empty for a port without one."""
+class ServicePort(t.NamedTuple):
+    """One port of a Service. C(port) is its name, empty for a port without one. A tuple, as thousands are made in a run."""
 
     namespace: str
     name: str
@@ -53,9 +51,6 @@ class ServicePort:
     def chains(self) -> frozenset[str]:
         """The chains that exist once for this port, whichever of them it needs."""
         return frozenset(service_chain(kind, self.full_name, self.protocol) for kind in SERVICE_KINDS)
-
-    def as_dict(self) -> dict[str, str]:
-        return {"namespace": self.namespace, "name": self.name, "port": self.port, "protocol": self.protocol}
 
 
 def parse_service(number: int, item: t.Mapping[str, t.Any]) -> ServicePort:
@@ -92,7 +87,9 @@ def service_ports(table: Table) -> dict[str, ServicePort]:
     for name in own:
         if not name.startswith(_ENDPOINT):
             _note(found, name, table.chains[name])
-    _note_references(found, table)
+    silent = frozenset(name for name in own if name not in found and not name.startswith(_ENDPOINT))
+    if silent:
+        _note_references(found, table, silent)
     # Whose endpoint it is says the chain that leads there; only where none does is the hash asked again.
     for name, port in list(found.items()):
         for target in map(target_of, table.chains[name]):
@@ -104,13 +101,12 @@ def service_ports(table: Table) -> dict[str, ServicePort]:
     return found
 
 
-def _note_references(found: dict[str, ServicePort], table: Table) -> None:
+def _note_references(found: dict[str, ServicePort], table: Table, silent: t.Container[str]) -> None:
     """Whose the chains are that say nothing themselves, from the rules that lead there."""
     for rules in table.chains.values():
         for spec in rules:
             target = target_of(spec)
-            known = target in found or target.startswith(_ENDPOINT) or target not in table.chains
-            if not known and _is_per_service(target):
+            if target in silent and target not in found:
                 _note(found, target, (spec,))
 
 
@@ -132,15 +128,25 @@ def _note(found: dict[str, ServicePort], name: str, rules: t.Iterable[str]) -> N
     """Note whose chain this is, when some rule says so and the hash agrees."""
     kind = name.split("-")[1]
     for spec in rules:
-        said = _NAME.search(spec)
-        if said is None:
+        said = _said(spec)
+        if not said:
             continue
         protocol = _PROTOCOL.search(spec)
-        destination = _DESTINATION.search(spec)
+        destination = _DESTINATION.search(spec) if kind == "SEP" else None
         for one in (protocol.group(1),) if protocol else PROTOCOLS:
-            if _computed(kind, said.group(1), one, destination.group(1) if destination else "") == name:
-                found[name] = _parsed(said.group(1), one)
+            if _computed(kind, said, one, destination.group(1) if destination else "") == name:
+                found[name] = _parsed(said, one)
                 return
+
+
+def _said(spec: str) -> str:
+    """The name of a Service port in a rule's comment, which is its only word with a slash; empty without one.
+
+    kube-proxy says C(NAME cluster IP), C(masquerade traffic for NAME external destinations), C(NAME -> 10.0.0.1:80), C(NAME).
+    """
+    comment = _COMMENT.search(spec)
+    words = (comment.group(1) or comment.group(2) or "").split(" ") if comment else ()
+    return next((word for word in words if "/" in word), "")
 
 
 def _computed(kind: str, full_name: str, protocol: str, endpoint: str) -> str:

@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 
@@ -39,6 +42,21 @@ def run_tool(  # one call, one command line: the parts of its name, its argument
             )
         result = runner([f"{base}-{verb}", *args], stdin)
     return result
+
+
+def save_tables(runner: Runner, backend: str, family: str, args: t.Sequence[str] = ()) -> CommandResult:
+    """Run C(iptables-save); what it printed is C(out).
+
+    It writes to a file: taking megabytes through Ansible's pipe costs nearly as much as making them.
+    """
+    with tempfile.TemporaryDirectory(prefix="iptables-save-") as folder:
+        path = os.path.join(folder, "tables")
+        result = run_tool(runner, backend, family, "save", ("-f", path, *args))
+        if result.rc == 0:
+            with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+                return replace(result, out=file.read())
+    # Releases before 1.8 do not know -f.
+    return run_tool(runner, backend, family, "save", args)
 
 
 def default_backend(runner: Runner) -> str:

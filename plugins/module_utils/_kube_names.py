@@ -49,5 +49,6 @@ def endpoint_chain(port: str, protocol: str, endpoint: str) -> str:
 
 
 def _suffix(text: str) -> str:
+    # 16 characters of base32 are 10 bytes: the rest of the digest need not be encoded.
     digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return base64.b32encode(digest).decode("ascii")[:16]
+    return base64.b32encode(digest[:10]).decode("ascii")

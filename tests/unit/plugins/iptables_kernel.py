@@ -10,13 +10,16 @@ C(-F) and C(-X) a chain, C(-X) one that is empty and that no rule leads to; a tr
 
 from __future__ import annotations
 
+import json
 import typing as t
+from pathlib import Path
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import CommandResult
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Location, Table, target_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_parse import parse_save
 
 FAMILY = {"iptables": "ipv4", "ip6tables": "ipv6"}
+NFT_FAMILY = {"ip": "ipv4", "ip6": "ipv6"}
 
 
 class Refused(Exception):
@@ -60,7 +63,10 @@ def _one(chains: dict[str, list[str]], command: str, name: str, spec: str) -> No
 
 
 class FakeNode:
-    """Answers iptables commands: C(saved) are outputs by (backend, family), C(version) what plain iptables says."""
+    """Answers iptables and nft commands: C(saved) are outputs by (backend, family), C(version) what plain iptables says.
+
+    A rule's handle is its place in its chain, times ten: what nft shows is made from the tables at that moment.
+    """
 
     def __init__(self, saved: t.Mapping[tuple[str, str], str], version: str = "iptables v1.8.11 (nf_tables)\n") -> None:
         self.tables = {
@@ -70,21 +76,54 @@ class FakeNode:
         }
         self.version = version
         self.missing: set[str] = set()
+        self.without_files = False
         self.calls: list[str] = []
         self.before_restore: list[t.Callable[[], None]] = []
 
     def __call__(self, argv: t.Sequence[str], stdin: str | None = None) -> CommandResult:
-        self.calls.append(" ".join(argv))
+        path = argv[2] if argv[1:2] == ["-f"] and "save" in argv[0] else ""
+        self.calls.append(" ".join([argv[0], *argv[3:]] if path else argv))
         if argv[0] in self.missing:
             return CommandResult(127, "", f"{argv[0]}: command not found")
         if argv[1:] == ["--version"]:
             return CommandResult(0, self.version, "")
+        if argv[0] == "nft":
+            return self._nft_script(stdin or "") if stdin is not None else self._nft_list(*argv[-3:])
+        if "-S" in argv:
+            at = Location("nft", FAMILY[argv[0].split("-")[0]], argv[2])
+            return CommandResult(0, "".join(f"-A {argv[4]} {spec}\n" for spec in self.tables[at].chains[argv[4]]), "")
         base, *middle, verb = argv[0].split("-")
         plain = "nft" if "nf_tables" in self.version else "legacy"
         backend = middle[0] if middle else plain
         if verb == "save":
-            return CommandResult(0, self.save(backend, FAMILY[base]), "")
+            return self._saved(self.save(backend, FAMILY[base]), path)
         return self._restore(backend, FAMILY[base], stdin or "")
+
+    def _nft_list(self, family: str, table: str, chain: str) -> CommandResult:
+        rules = self.tables[Location("nft", NFT_FAMILY[family], table)].chains[chain]
+        items = [{"metainfo": {}}, {"chain": {}}, *({"rule": {"handle": 10 * n}} for n in range(1, len(rules) + 1))]
+        return CommandResult(0, json.dumps({"nftables": items}), "")
+
+    def _nft_script(self, script: str) -> CommandResult:
+        """The same as lines of iptables-restore, so that both obey one kernel."""
+        lines: list[str] = []
+        at = Location("", "", "")
+        for command in script.splitlines():
+            verb, kind, family, table, chain, *rest = command.split()
+            at = Location("nft", NFT_FAMILY[family], table)
+            if kind == "rule":
+                lines.append(f"-D {chain} {self.tables[at].chains[chain][int(rest[1]) // 10 - 1]}")
+            else:
+                lines.append(f"-{'F' if verb == 'flush' else 'X'} {chain}")
+        return self._restore("nft", at.family, "\n".join((f"*{at.table}", *lines, "COMMIT", "")))
+
+    def _saved(self, text: str, path: str) -> CommandResult:
+        if not path:
+            return CommandResult(0, text, "")
+        if self.without_files:
+            return CommandResult(1, "", "iptables-save: invalid option -- 'f'\n")
+        Path(path).write_text(text, encoding="utf-8")
+        return CommandResult(0, "", "")
 
     def save(self, backend: str, family: str) -> str:
         """The tables of a backend and a family, as iptables-save prints them."""

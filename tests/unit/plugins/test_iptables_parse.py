@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,33 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 )
 def test_where_a_rule_leads(spec: str, target: str) -> None:
     assert target_of(spec) == target
+
+
+def saved(comment: str) -> str:
+    """A comment as iptables prints it (C(xtables_save_string)): bare, or quoted with its quotes and backslashes escaped."""
+    escaped = re.sub(r"([\"'\\])", r"\\\1", comment)
+    return comment if re.fullmatch("[-_0-9A-Za-z]+", comment) else f'"{escaped}"'
+
+
+COMMENTS = st.text(st.sampled_from("abj-g \"'\\"), max_size=12).map(lambda text: f"-m comment --comment {saved(text)} ")
+
+
+@given(
+    st.sampled_from(["", "-s 10.0.0.0/8 -p tcp "]),
+    COMMENTS,
+    st.sampled_from(
+        [
+            "KUBE-SERVICES",
+            "DNAT --to-destination 10.0.0.1:80",
+            "LOG --log-prefix -j --log-uid",
+            'LOG --log-prefix "-j A "',
+            "",
+        ]
+    ),
+)
+def test_no_comment_hides_where_a_rule_leads(match: str, comment: str, target: str) -> None:
+    spec = f"{match}{comment}{f'-j {target}' if target else ''}".rstrip()
+    assert target_of(spec) == target.partition(" ")[0]
 
 
 @pytest.mark.parametrize(

@@ -125,3 +125,10 @@ def test_a_node_without_any_iptables_but_with_nf_tables_is_an_error(tmp_path: Pa
     node.missing = {"iptables", "iptables-nft-save"}
     with pytest.raises(KubeProxyError, match="iptables-nft-save was not found"):
         NodeTables(node, files(tmp_path, sys__module__nf_tables__initstate="live")).read(["ipv4"], "auto")
+
+
+def test_a_release_that_cannot_write_files_is_read_through_its_output(tmp_path: Path) -> None:
+    node = FakeNode({("legacy", "ipv4"): NAT}, "iptables v1.6.1\n")
+    node.without_files = True
+    tables = NodeTables(node, files(tmp_path, proc__net__ip_tables_names="nat\n")).read(["ipv4"], "legacy")
+    assert "KUBE-SERVICES" in tables[Location("legacy", "ipv4", "nat")].chains
