@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status as status
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status_cert as cert
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status_gather as gather
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status_http as web
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status_link as link
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_status_read as node
@@ -99,8 +100,40 @@ def test_the_text_format_of_prometheus() -> None:
     assert sample.value == 1
 
 
+# Names and labels: pkg/proxy/metrics/metrics.go of 1.37; the format of counters: prometheus text format 0.0.4.
+FAILURES = """\
+# HELP kubeproxy_sync_proxy_rules_iptables_restore_failures_total [ALPHA] Cumulative proxy iptables restore failures
+# TYPE kubeproxy_sync_proxy_rules_iptables_restore_failures_total counter
+kubeproxy_sync_proxy_rules_iptables_restore_failures_total{ip_family="IPv4"} 3
+kubeproxy_sync_proxy_rules_iptables_restore_failures_total{ip_family="IPv6"} 1.2e+01
+kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total{ip_family="IPv4"} 1
+kubeproxy_nftables_localhost_nodeport_listener_creation_failures_total{ip_family="IPv4"} 2
+"""
+
+
+def test_failures() -> None:
+    assert status.read_failures(status.parse_metrics(OTHER + FAILURES)) == {
+        "iptables_restore_failures": {"ipv4": 3, "ipv6": 12},
+        "iptables_partial_restore_failures": {"ipv4": 1},
+        "nftables_localhost_nodeport_listener_creation_failures": {"ipv4": 2},
+    }
+    assert status.read_failures(status.parse_metrics(OTHER)) == {}
+    # releases before 1.33 have one counter for both families
+    unlabelled = "kubeproxy_sync_proxy_rules_nftables_sync_failures_total 4\n"
+    assert status.read_failures(status.parse_metrics(unlabelled)) == {"nftables_sync_failures": {"all": 4}}
+
+
+def test_failures_are_unknown_where_metrics_do_not_tell() -> None:
+    assert report(ask(None, None, web.get), Wanted())["failures"] is None
+    assert report(ask(METRICS, None, served()), Wanted())["failures"] == {}
+    found = report(ask(METRICS, None, served(metrics=START + OTHER + FAILURES)), Wanted())["failures"]
+    assert found["iptables_restore_failures"] == {"ipv4": 3, "ipv6": 12}
+    assert report(ask(METRICS, None, served(metrics="# somebody else\n")), Wanted())["failures"] is None
+
+
 @given(st.text())
 def test_any_text_is_read(text: str) -> None:
+    status.read_failures(status.parse_metrics(f"kubeproxy_sync_proxy_rules_iptables_restore_failures_total{text}"))
     status.parse_metrics(text)
     status.parse_metrics(f"kubeproxy_sync_proxy_rules_last_timestamp_seconds{text}")
     status.parse_mode(text)
@@ -367,6 +400,16 @@ def test_node_name_by_data_in_kubelet_conf(tmp_path: Path) -> None:
     assert node.read_node_name(Files(str(tmp_path))) == "worker-1"
 
 
+def test_port_ranges() -> None:
+    assert gather.parse_port_range("30000-32767") == range(30000, 32768)
+    assert gather.parse_port_range(None) is None
+    for text in ("", "30000", "32767-30000", "0-5", "1-65536", "a-b"):
+        with pytest.raises(
+            InvalidInput, match=r"node_port_range: .* is not a range of ports\. Write it as 30000-32767"
+        ):
+            gather.parse_port_range(text)
+
+
 def nl(kind: int, body: bytes, flags: int = 0) -> bytes:
     return struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0) + body
 
@@ -439,6 +482,12 @@ def test_loopback_as_the_real_kernel_has_it() -> None:
     kind, addresses = link.read_link("lo", index)
     assert kind == ""
     assert "127.0.0.1" in addresses
+
+
+def test_addresses_of_all_devices() -> None:
+    mctp = nl(20, struct.pack("=BBBBi", 45, 8, 0x80, 0, 9) + attr(2, b"\x08"))
+    found = link.read_addresses(lambda: FakeSocket(ADDRESSES + mctp, DONE))
+    assert found == [(7, "10.96.0.1"), (1, "127.0.0.1"), (7, "fd00:10:96::a")]
 
 
 def test_devices(tmp_path: Path) -> None:
