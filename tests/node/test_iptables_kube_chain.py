@@ -2,17 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""iptables_kube_chain on a real kernel, both backends. Witnesses: iptables-save, iptables -C, lsmod, /proc."""
+"""iptables_kube_chain on a real kernel, both backends. Witnesses: iptables-save, iptables -C, python-iptables, lsmod, /proc."""
 
 from __future__ import annotations
 
+import json
 import re
 import typing as t
 from pathlib import Path
 
 import pytest
 
-from tests.labkit import Node
+from tests.labkit import INVENTORY, Node, run_ansible
+from tests.labkit.kube_rules import hashed, nat_table
 
 FIXTURES = Path(__file__).parents[1] / "unit" / "fixtures" / "iptables"
 MODULE = "iptables_kube_chain"
@@ -194,12 +196,158 @@ def test_the_lock_is_waited_for_and_named(tables: Node) -> None:
     assert tables.module(MODULE, {**SWITCHED, "backend": "legacy"})["changed"]
 
 
+SERVICES = 300
+REMOVED = {"mode": "iptables", "running_mode": "none", "state": "absent", "backend": "nft"}
+
+
+def test_thousands_of_lines_go_through_nft_beside_another_writer(tables: Node) -> None:
+    """More than 1,000 lines in one transaction: the way by nft, which removes the jumps by handle."""
+    many = nat_table(SERVICES)
+    tables.run("cat > /run/many.txt", stdin=many)
+    edit = "iptables-nft -t nat -I PREROUTING -m comment --comment edit-$i -j RETURN"
+    tables.run(
+        f"rm -f /run/edits-done; nohup sh -c 'for i in $(seq 200); do {edit}; done; touch /run/edits-done' >/dev/null 2>&1 &"
+    )
+    rounds = 0
+    while tables.attempt("test -e /run/edits-done").rc != 0 or rounds == 0:
+        tables.run("iptables-nft-restore --noflush /run/many.txt")
+        done = tables.module(MODULE, REMOVED, diff=False)
+        assert done["changed"]
+        assert (
+            f"Remove {SERVICES * 3} chains of single Services (KUBE-SEP, KUBE-SVC) from table nat (ipv4, nft)"
+            in done["actions"]
+        )
+        rounds += 1
+    left = [line for line in rules(tables, "nft") if line.startswith("nat ")]
+    assert [line for line in left if "KUBE" in line] == []
+    edits = [line for line in left if "edit-" in line]
+    assert [line.split("edit-")[1].split()[0] for line in edits] == [str(number) for number in range(200, 0, -1)]
+    assert not tables.module(MODULE, REMOVED, diff=False)["changed"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_on_foreign(tables: Node, backend: str) -> None:
+    fill(tables, backend)
+    tables.run(f"iptables-{backend} -N MINE && iptables-{backend} -A MINE -s 10.9.0.0/16 -j KUBE-EXTERNAL-SERVICES")
+    tables.run(f"iptables-{backend} -A MINE -j RETURN")
+    before = rules(tables, backend)
+    mine = "-A MINE -s 10.9.0.0/16 -j KUBE-EXTERNAL-SERVICES"
+    wanted = {**SWITCHED, "backend": backend, "families": ["ipv4"]}
+    for check in (True, False):
+        message = tables.module_fails(MODULE, {**wanted, "on_foreign": "fail"}, check=check)
+        assert f"{mine} in table filter (ipv4, {backend})" in message
+    assert rules(tables, backend) == before
+    done = tables.module(MODULE, wanted)
+    assert done["kept"] == [
+        {
+            "family": "ipv4",
+            "backend": backend,
+            "table": "filter",
+            "name": "KUBE-EXTERNAL-SERVICES",
+            "reason": f"rule {mine}",
+        }
+    ]
+    assert f"filter {mine}" in rules(tables, backend)
+    done = tables.module(MODULE, {**wanted, "on_foreign": "remove_jump"})
+    assert f"Remove the foreign rule {mine} from table filter (ipv4, {backend})" in done["actions"]
+    assert done["kept"] == []
+    assert rules(tables, backend) == [line for line in before if stays(line) and mine not in line]
+
+
+def iptc_chains(node: Node) -> dict[str, list[str]]:
+    """Chains of table nat with the targets of their rules, as python-iptables reads them from the kernel's legacy tables."""
+    program = (
+        "import iptc, json; table = iptc.Table(iptc.Table.NAT);"
+        "print(json.dumps({chain.name: [rule.target.name for rule in chain.rules] for chain in table.chains}))"
+    )
+    found: dict[str, list[str]] = json.loads(node.run(["python3", "-c", program]))
+    return found
+
+
+def test_a_service_in_the_legacy_backend(tables: Node) -> None:
+    tables.run("iptables-legacy-restore", stdin=nat_table(3))
+    tables.run("iptables-legacy -t mangle -N KUBE-IPTABLES-HINT")
+    before = iptc_chains(tables)
+    name = "ns1/service-1:http"
+    own = {hashed("SVC", f"{name}tcp"), *(hashed("SEP", f"{name}tcp10.244.0.{last}:8080") for last in (2, 3))}
+    assert own <= set(before)
+    wanted = {"service": [{"name": name}], "running_mode": "nftables", "state": "absent", "families": ["ipv4"]}
+    predicted = tables.module(MODULE, wanted, check=True)
+    assert {chain["name"] for chain in predicted["chains"]} == own
+    for chain in predicted["chains"]:
+        assert chain["service"] == {"namespace": "ns1", "name": "service-1", "port": "http", "protocol": "tcp"}
+        assert chain["rule_count"] == len(chain["rules"]) == len(before[chain["name"]])
+        assert chain["references"] == sum(targets.count(chain["name"]) for targets in before.values())
+    assert predicted["kubelet_backend"] == "legacy"
+    assert iptc_chains(tables) == before
+    done = tables.module(MODULE, wanted)
+    assert (done["diff"], done["chains"]) == (predicted["diff"], predicted["chains"])
+    expected = {
+        chain: [target for target in targets if target not in own]
+        for chain, targets in before.items()
+        if chain not in own
+    }
+    assert iptc_chains(tables) == expected
+    for check in (True, False):
+        assert not tables.module(MODULE, wanted, check=check)["changed"]
+
+
+def test_leftovers_in_the_other_backend_are_reported(tables: Node) -> None:
+    fill(tables, "nft")
+    tables.run("iptables-legacy -t nat -N KUBE-SERVICES; iptables-legacy -t nat -N MINE")
+    # With tables in both backends iptables-nft warns on stderr; that is no error, and no part of what it prints.
+    assert (
+        "iptables-legacy"
+        in tables.attempt("iptables-nft-save >/dev/null").err + tables.attempt("iptables-nft -S 2>&1").out
+    )
+    done = tables.module(MODULE, {**SWITCHED, "backend": "auto"}, check=True)
+    assert done["kubelet_backend"] == "nft"
+    assert done["elsewhere"] == [{"family": "ipv4", "backend": "legacy", "table": "nat", "names": ["KUBE-SERVICES"]}]
+    assert {chain["backend"] for chain in done["chains"]} == {"nft"}
+
+
+def test_what_the_fields_tools_get_wrong(tables: Node) -> None:
+    """A chain that is not there, and a chain that is emptied for ever."""
+    wanted = {
+        "name": ["KUBE-NODEPORTS"],
+        "table": "nat",
+        "running_mode": "ipvs",
+        "state": "absent",
+        "backend": "nft",
+        "families": ["ipv4"],
+    }
+    tables.run("iptables-nft -t nat -N KUBE-SERVICES")
+    missing = tables.attempt("iptables-nft -t nat -S KUBE-NODEPORTS")
+    assert missing.rc != 0
+    done = tables.module(MODULE, wanted)
+    assert (done["changed"], done["chains"]) == (False, [])
+    tables.run("iptables-nft -t nat -N KUBE-NODEPORTS")
+    arguments = json.dumps({"table": "nat", "chain": "KUBE-NODEPORTS", "flush": True})
+    changed = [
+        run_ansible(
+            tables.lab, "ansible", tables.name, "-i", str(INVENTORY), "-m", "ansible.builtin.iptables", "-a", arguments
+        )
+        .results[0]
+        .changed
+        for _ in range(2)
+    ]
+    assert changed == [True, True]
+    assert [tables.module(MODULE, wanted)["changed"] for _ in range(2)] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({"name": ["INPUT"], "table": "filter", "state": "absent"}, "a built-in chain"),
         ({"name": ["KUBE-SERVICES"]}, "missing parameter(s) required by 'name': table"),
         ({"mode": "userspace", "state": "absent"}, "value of mode must be one of"),
+        ({"mode": "iptables", "service": [{"name": "a/b"}]}, "parameters are mutually exclusive"),
+        ({"service": [{"name": "A/b"}], "state": "absent", "running_mode": "none"}, "'A' is not a namespace"),
+        (
+            {"mode": "ipvs", "resync": True, "metrics_address": "nowhere"},
+            "metrics_address: 'nowhere' is not an address",
+        ),
+        ({"mode": "ipvs", "resync": True, "resync_timeout": 0}, "resync_timeout must be at least 1 second"),
     ],
 )
 def test_bad_input(node: Node, arguments: dict[str, t.Any], words: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,9 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model 
     target_of,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_parse import parse_save
-from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_plan import plan_chains
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_plan import ForeignRules, plan_chains
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_report import chain_report, save_text
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_services import ServicePort
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_wanted import WantedChains
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import JUMPS
 from tests.unit.plugins.iptables_kernel import apply_text
@@ -281,6 +283,63 @@ def test_a_named_chain_that_another_chain_of_kube_proxy_leads_to_stays() -> None
     assert kept(wanted, plan)[SVC].startswith("rule -A KUBE-SERVICES -d 172.30.0.41/32")
 
 
+def test_the_chains_of_a_service_go_with_their_jumps_and_nothing_else() -> None:
+    tables = captured("kube-proxy-1.37.2-iptables-ipv4.txt")
+    at = Location("nft", "ipv4", "nat")
+    wanted = WantedChains(False, running_mode="nftables", services=(ServicePort("default", "httpservice", "http"),))
+    plan, after = planned(wanted, tables)
+    assert kept(wanted, plan) == {}
+    gone = set(tables[at].chains) - set(after["nat"])
+    assert {"KUBE-SVC-PZZOH4GMXQXQLAH7", "KUBE-EXT-PZZOH4GMXQXQLAH7"} <= gone
+    assert len([name for name in gone if name.startswith("KUBE-SEP-")]) == 3
+    assert len(gone) == 5
+    for chain, rules in after["nat"].items():
+        assert list(rules) == [spec for spec in tables[at].chains[chain] if "default/httpservice:http" not in spec]
+    assert [str(operation.location) for operation in plan.operations] == ["table nat (ipv4, nft)"]
+    assert [chain["service"] for chain in chain_report(wanted, plan)["chains"]] == [
+        {"namespace": "default", "name": "httpservice", "port": "http", "protocol": "tcp"}
+    ] * 5
+
+
+MINE = "-s 10.9.0.0/16 -j KUBE-EXTERNAL-SERVICES"
+
+
+def with_a_foreign_rule() -> dict[Location, Table]:
+    tables = captured("ipvs-after-iptables-nft.txt")
+    at = Location("nft", "ipv4", "filter")
+    chains = {**tables[at].chains, "MY-CHAIN": (MINE, "-j RETURN")}
+    tables[at] = Table(chains, tables[at].builtin)
+    return tables
+
+
+def test_on_foreign_fail_names_the_rule_and_plans_nothing() -> None:
+    wanted = replace(IPTABLES_TO_IPVS, on_foreign="fail")
+    with pytest.raises(ForeignRules) as raised:
+        plan_chains(wanted, with_a_foreign_rule())
+    assert f"-A MY-CHAIN {MINE} in table filter (ipv4, nft)" in str(raised.value)
+    assert raised.value.details["foreign"] == [f"-A MY-CHAIN {MINE} in table filter (ipv4, nft)"]
+    planned(wanted, captured("ipvs-after-iptables-nft.txt"))
+
+
+def test_on_foreign_remove_jump_removes_exactly_that_rule_and_says_so() -> None:
+    wanted = replace(IPTABLES_TO_IPVS, on_foreign="remove_jump")
+    plan, after = planned(wanted, with_a_foreign_rule())
+    assert kept(wanted, plan) == {}
+    assert after["filter"]["MY-CHAIN"] == ("-j RETURN",)
+    assert "KUBE-EXTERNAL-SERVICES" not in after["filter"]
+    assert f"Remove the foreign rule -A MY-CHAIN {MINE} from table filter (ipv4, nft)" in plan.actions
+    assert f"-A MY-CHAIN {MINE}\n" in save_text(wanted, plan.before)
+
+
+@pytest.mark.parametrize("policy", ["fail", "remove_jump"])
+def test_what_the_running_mode_has_not_taken_over_is_not_foreign(policy: str) -> None:
+    tables = captured("iptables-mode-nft.txt")
+    wanted = replace(IPTABLES_TO_IPVS, on_foreign=policy)
+    plan, after = planned(wanted, tables)
+    assert kept(wanted, plan) == kept(IPTABLES_TO_IPVS, plan_chains(IPTABLES_TO_IPVS, tables))
+    assert after["nat"]["KUBE-SERVICES"] == tables[Location("nft", "ipv4", "nat")].chains["KUBE-SERVICES"]
+
+
 def test_present_makes_chain_and_jumps_once() -> None:
     wanted = WantedChains(True, table="filter", names=("KUBE-PROXY-FIREWALL",), running_mode="ipvs")
     jump = '-m comment --comment "kube-proxy firewall rules" -j KUBE-PROXY-FIREWALL'
@@ -354,9 +413,14 @@ WANTED = st.one_of(
     st.sampled_from([IPTABLES_TO_IPVS, IPTABLES_TO_NONE, IPTABLES_TO_NFTABLES, IPVS_TO_IPTABLES, IPVS_TO_NONE]),
     st.sampled_from([WantedChains(True, mode="iptables"), WantedChains(True, mode="ipvs")]),
     st.builds(
-        lambda name: WantedChains(False, table="nat", names=(name,)),
+        lambda name, policy: WantedChains(False, table="nat", names=(name,), on_foreign=policy),
         st.sampled_from([SVC, "KUBE-SERVICES", "KUBE-MARK-MASQ"]),
+        st.sampled_from(["keep", "remove_jump"]),
     ),
+    st.sampled_from(
+        [replace(IPTABLES_TO_NONE, on_foreign="remove_jump"), replace(IPTABLES_TO_IPVS, on_foreign="fail")]
+    ),
+    st.just(WantedChains(False, running_mode="none", services=(ServicePort("ns1", "svc1", "p80"),))),
 )
 
 
@@ -374,12 +438,32 @@ def nat_tables(draw: st.DrawFn) -> dict[Location, Table]:
 def test_any_plan_is_carried_out_lasts_and_touches_nothing_foreign(
     wanted: WantedChains, tables: dict[Location, Table]
 ) -> None:
-    plan, after = planned(wanted, tables)
     before = tables[Location("nft", "ipv4", "nat")]
+    refused: list[str] = []
+    try:
+        plan, after = planned(wanted, tables)
+    except ForeignRules as refusal:
+        refused = refusal.details["foreign"]
+        plan, after = planned(replace(wanted, on_foreign="keep"), tables)
+    # What is refused is there, and is what "keep" leaves in place.
+    assert bool(refused) <= (wanted.on_foreign == "fail")
+    rules = {f"-A {chain} {spec} in table nat (ipv4, nft)" for chain, specs in after["nat"].items() for spec in specs}
+    assert set(refused) <= rules
+    gone = set(before.chains) - set(after["nat"])
+    # No chain is left without its target, and what is removed is what leads to something removed.
+    assert not [spec for rules in after["nat"].values() for spec in rules if target_of(spec) in gone]
     for name in ("KUBE-FIREWALL", "CNI-HOSTPORT-SETMARK"):
-        assert after["nat"].get(name) == before.chains.get(name)
+        left = [spec for spec in before.chains.get(name, ()) if target_of(spec) not in gone]
+        expected = left if wanted.on_foreign == "remove_jump" else list(before.chains.get(name, ()))
+        assert list(after["nat"].get(name, ())) == expected
+        assert (name in after["nat"]) == (name in before.chains)
     for name in before.builtin:
-        foreign = [spec for spec in before.chains[name] if "kubernetes service portals" not in spec]
+        foreign = [
+            spec
+            for spec in before.chains[name]
+            if "kubernetes service portals" not in spec
+            and not (wanted.on_foreign == "remove_jump" and target_of(spec) in gone)
+        ]
         assert [spec for spec in after["nat"][name] if spec in foreign] == foreign
     if not wanted.present:
         for chain in kept(wanted, plan):

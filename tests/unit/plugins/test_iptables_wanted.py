@@ -17,6 +17,7 @@ DEFAULTS: dict[str, t.Any] = {
     "name": None, "table": None, "mode": None, "running_mode": None, "state": "present", "backend": "auto",
     "service": None, "on_foreign": "keep", "resync": False,
 }  # fmt: skip  # one line of defaults
+HTTP = {"name": "default/httpservice:http", "namespace": None, "port": "", "protocol": "tcp"}
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,21 @@ DEFAULTS: dict[str, t.Any] = {
         ({"mode": "iptables", "state": "absent"}, "needs running_mode"),
         ({"mode": "ipvs", "running_mode": "ipvs", "state": "absent"}, "while it is the running mode"),
         ({"mode": "ipvs", "backend": "both"}, "cannot be had with backend=both"),
+        ({"name": ["KUBE-SVC-PZZOH4GMXQXQLAH7"], "table": "nat"}, "kube-proxy writes the chains of a Service"),
+        ({"service": [HTTP]}, "The chains of a Service cannot be made present"),
+        ({"service": [HTTP], "state": "absent"}, "Removing the chains of a Service needs running_mode"),
+        (
+            {"service": [HTTP], "state": "absent", "running_mode": "iptables"},
+            "The chains of a Service cannot be removed while iptables mode is the running mode",
+        ),
+        (
+            {"service": [HTTP, {**HTTP, "name": "x"}], "state": "absent", "running_mode": "ipvs"},
+            "service[1] needs a namespace",
+        ),
+        (
+            {"mode": "iptables", "state": "absent", "running_mode": "ipvs", "resync": True},
+            "resync=true cannot be had with state=absent",
+        ),
     ],
 )
 def test_what_cannot_be_meant(options: dict[str, t.Any], words: str) -> None:

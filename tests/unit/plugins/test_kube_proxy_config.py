@@ -22,8 +22,10 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_conf
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_checks import seconds
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_effective import effective
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_schema import check_release
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_release import Release
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_schema import FIELDS, check_release
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_whole import contradictions
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_rollout import config_hash
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_release import Release, assess
 from tests.unit.plugins.kube_api_server import CONFIG_MAP, kubeadm_objects
 
 KUBEADM: str = kubeadm_objects()[CONFIG_MAP]["data"]["config.conf"]
@@ -375,12 +377,87 @@ def test_an_edit_says_what_was_asked_for_and_once_is_enough(text: str, mode: str
     assert "\r\n" not in text or "\n" not in edit.after.replace("\r\n", "")
 
 
-@given(st.text(alphabet="abk:-{}[]&*!|>'\"# \n\r\t%@`,?~\\\x85\ufeff", max_size=60))
+# Whole configurations that kube-proxy does not start with (Validate in pkg/proxy/apis/config/validation/validation.go).
+WHOLE: list[tuple[dict[str, t.Any], str]] = [
+    ({"mode": "userspace"}, "There is no mode 'userspace': set the option mode."),
+    (
+        {"mode": "ipvs", "ipvs": {"syncPeriod": "30s", "minSyncPeriod": "1m"}},
+        "ipvs.minSyncPeriod (1m) is longer than ipvs.syncPeriod (30s)",
+    ),
+    ({"mode": "nftables", "nftables": {"minSyncPeriod": "31s"}}, "nftables.minSyncPeriod (31s) is longer than"),
+    ({"detectLocalMode": "BridgeInterface"}, "needs detectLocal.bridgeInterface, which is empty"),
+    ({"detectLocalMode": "InterfaceNamePrefix", "detectLocal": {"bridgeInterface": "x"}}, "interfaceNamePrefix"),
+    ({"showHiddenMetricsForVersion": "1.37"}, "kube-proxy 1.37 takes only '1.36' or nothing"),
+]
+
+
+@pytest.mark.parametrize(("values", "words"), WHOLE)
+def test_what_does_not_fit_together(values: dict[str, t.Any], words: str) -> None:
+    (found,) = contradictions(effective(values), [Release(1, 37)])
+    assert words in found
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"mode": "kernelspace"},
+        {"mode": "iptables", "ipvs": {"syncPeriod": "30s", "minSyncPeriod": "1m"}},
+        {"mode": "ipvs", "ipvs": {"syncPeriod": "0s", "minSyncPeriod": "30s"}},
+        {"detectLocalMode": "BridgeInterface", "detectLocal": {"bridgeInterface": "cni0"}},
+        {"detectLocalMode": "NodeCIDR", "showHiddenMetricsForVersion": "1.36"},
+    ],
+)
+def test_what_fits_together(values: dict[str, t.Any]) -> None:
+    assert contradictions(effective(values), [Release(1, 37)]) == []
+
+
+def judged(text: str) -> str:
+    """Everything that is done with a text on the way to a plan; the refusal, if it is one."""
+    wanted = {"ipvs": {"scheduler": "rr"}, "nodePortAddresses": ["primary"], "configSyncPeriod": "1m"}
+    try:
+        values = read_document(plan_edit(text, "ipvs", wanted).after).values
+    except KubeProxyError as error:
+        return str(error)
+    contradictions(effective(values, Release(1, 37)), [Release(1, 37)])
+    gates = values.get("featureGates")
+    assess(str(values["mode"]), [Release(1, 37)], gates if isinstance(gates, dict) else {})
+    assert config_hash(values)
+    return "taken"
+
+
+ODD = "abk:-{}[]&*!|>'\"# \n\r\t%@`,?~\\\x85\ufeff\u2028é0"
+
+
+@given(st.text(alphabet=ODD, max_size=60))
 def test_any_text_is_read_or_refused_in_words(text: str) -> None:
-    refused: list[str] = []
-    for candidate in (text, HEAD + text):
-        try:
-            plan_edit(candidate, "ipvs", {"ipvs": {"scheduler": "rr"}})
-        except KubeProxyError as error:
-            refused.append(str(error))
-    assert all(refused)
+    assert judged(text)
+    assert judged(HEAD + text)
+
+
+@given(st.integers(0, len(KUBEADM)), st.integers(0, 60), st.text(alphabet=ODD, max_size=12))
+def test_a_damaged_text_is_read_or_refused_in_words(at: int, cut: int, insert: str) -> None:
+    assert judged(KUBEADM[:at] + insert + KUBEADM[at + cut :])
+
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=6), st.dates(), st.binary()
+)
+garbage = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(scalars, inner, max_size=3)),
+    max_leaves=6,
+)
+inner_names = st.sampled_from(
+    ["scheduler", "syncPeriod", "minSyncPeriod", "excludeCIDRs", "kubeconfig", "bridgeInterface"]
+)
+sections = st.one_of(garbage, st.dictionaries(inner_names, garbage, max_size=3))
+
+
+@given(
+    st.dictionaries(st.sampled_from([*FIELDS, "mode", "future"]), sections, max_size=5),
+    st.sampled_from([None, True, False]),
+)
+def test_any_values_are_read_or_refused_in_words(values: dict[str, t.Any], style: bool | None) -> None:
+    document = {"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration", **values}
+    assert judged(yaml.safe_dump(document, default_flow_style=style, allow_unicode=True))

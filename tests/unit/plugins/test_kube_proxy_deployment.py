@@ -96,6 +96,23 @@ def test_a_flag_that_counts_for_nothing_is_mentioned() -> None:
     )
 
 
+def test_only_flags_that_kube_proxy_ignores_are_mentioned() -> None:
+    daemon_set, config_map = kubeadm()
+    # Options.Complete and AddFlags in cmd/kube-proxy/app/options.go: with a file, these two are not looked at.
+    ignored = ["--config-sync-period=5m", "--feature-gates=KubeProxyIPVS=true"]
+    kept = [
+        "--hostname-override=x",
+        "--v=2",
+        "--vmodule=a=1",
+        "--logging-format=json",
+        "--log-flush-frequency=5s",
+        "--master=y",
+    ]
+    pod_spec(daemon_set)["containers"][0]["command"][2:] = [*kept, *ignored]
+    seen = classify(Observed(daemon_set, config_map, "kube-proxy")).seen
+    assert seen.endswith(f"; kube-proxy ignores {' '.join(ignored)} beside --config")
+
+
 def _flags(spec: Object) -> None:
     spec["containers"][0]["command"] = ["/bin/sh", "-c", "kube-proxy --proxy-mode=ipvs --cluster-cidr=10.0.0.0/8"]
 
