@@ -26,10 +26,10 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model impo
     Verb,
     VirtualServer,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_records import Record
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_wire import (
     MalformedReply,
     Message,
+    Record,
     attribute,
     error_of,
     messages,
