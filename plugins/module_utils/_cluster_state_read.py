@@ -14,6 +14,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import K
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_api_client import connect
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config import KEY, read_document
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_effective import effective
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_schema import ill_typed
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_deployment import image_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_objects import (
     Names,
@@ -65,8 +66,10 @@ def _config(api: kube.KubeApi, names: Names) -> tuple[dict[str, t.Any] | None, s
     if config_map is None:
         return None, f"There is no {ref.words}."
     try:
-        return read_document(config_text(config_map, KEY)).values, ""
+        values = read_document(config_text(config_map, KEY)).values
     except kube.ApiError:
         raise
     except KubeProxyError as error:
         return None, str(error)
+    wrong = ill_typed(values)
+    return (None, f"kube-proxy cannot read {ref.words}: {' '.join(wrong)}") if wrong else (values, "")

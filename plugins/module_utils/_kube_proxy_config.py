@@ -142,7 +142,10 @@ def _shown(values: t.Any, path: tuple[str, ...]) -> str:
         if not isinstance(values, dict) or key not in values:
             return "nothing"
         values = values[key]
-    return json.dumps(values, default=str)
+    try:
+        return json.dumps(values, default=str)
+    except TypeError:  # a mapping with keys that JSON does not have
+        return repr(values)
 
 
 def _refuse_duplicates(node: _yaml.Node, path: tuple[str, ...]) -> None:

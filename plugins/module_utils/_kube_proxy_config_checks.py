@@ -21,6 +21,17 @@ KEYWORDS = ("primary", "localhost", "all")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
 
+# Types of Go's fields: in words, and whether a YAML value can be decoded into one.
+KINDS: dict[str, tuple[str, t.Callable[[t.Any], bool]]] = {
+    "any": ("anything", lambda _value: True),
+    "text": ("a text", lambda value: isinstance(value, str)),
+    "flag": ("true or false", lambda value: isinstance(value, bool)),
+    "count": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    "number": ("a number", lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)),
+    "list": ("a list of texts", lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value)),
+    "mapping": ("a mapping", lambda value: isinstance(value, dict)),
+}
+
 Wrong = t.Optional[str]
 Check = t.Callable[[t.Any], Wrong]
 

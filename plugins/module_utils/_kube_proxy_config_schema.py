@@ -33,10 +33,11 @@ KEYWORDS_MIXED = Release(1, 37)
 
 @dataclass(frozen=True)
 class Field:
-    """C(check) returns what a value must be when it is not that, else None."""
+    """C(check) returns what a value must be when it is not that, else None. C(kind) is its type in Go, as C(checks.KINDS) has it."""
 
     check: Check
     is_duration: bool = False
+    kind: str = "text"
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,12 @@ Fields = t.Mapping[str, t.Union[Field, MapOf, "Fields"]]
 
 
 _FLAG, _TEXT, _ANY, _TIME = (
-    Field(checks.boolean),
+    Field(checks.boolean, kind="flag"),
     Field(checks.text),
-    Field(checks.anything),
+    Field(checks.anything, kind="any"),
     Field(checks.duration, is_duration=True),
 )
-_COUNT, _BIT = Field(checks.between(0, 2**31 - 1)), Field(checks.between(0, 31))
+_COUNT, _BIT = Field(checks.between(0, 2**31 - 1), kind="count"), Field(checks.between(0, 31), kind="count")
 _ENDPOINT = Field(checks.host_port)
 
 FIELDS: Fields = {
@@ -64,7 +65,7 @@ FIELDS: Fields = {
         "kubeconfig": _TEXT,
         "acceptContentTypes": _TEXT,
         "contentType": _TEXT,
-        "qps": Field(checks.number),
+        "qps": Field(checks.number, kind="number"),
         "burst": _COUNT,
     },
     "logging": {"format": _TEXT, "flushFrequency": _ANY, "verbosity": _COUNT, "vmodule": _ANY, "options": _ANY},
@@ -86,7 +87,7 @@ FIELDS: Fields = {
         "syncPeriod": _TIME,
         "minSyncPeriod": _TIME,
         "scheduler": Field(checks.one_of("", *SCHEDULERS)),
-        "excludeCIDRs": Field(checks.networks),
+        "excludeCIDRs": Field(checks.networks, kind="list"),
         "strictARP": _FLAG,
         "tcpTimeout": _TIME,
         "tcpFinTimeout": _TIME,
@@ -103,8 +104,8 @@ FIELDS: Fields = {
     "detectLocalMode": Field(checks.one_of("", "ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix")),
     "detectLocal": {"bridgeInterface": _TEXT, "interfaceNamePrefix": _TEXT},
     "clusterCIDR": Field(checks.cluster_cidr),
-    "nodePortAddresses": Field(checks.node_ports),
-    "oomScoreAdj": Field(checks.between(-1000, 1000)),
+    "nodePortAddresses": Field(checks.node_ports, kind="list"),
+    "oomScoreAdj": Field(checks.between(-1000, 1000), kind="count"),
     "conntrack": {
         "maxPerCore": _COUNT,
         "min": _COUNT,
@@ -129,6 +130,25 @@ def same(path: tuple[str, ...], left: t.Any, right: t.Any) -> bool:
 def leaves(settings: t.Mapping[str, t.Any]) -> list[tuple[tuple[str, ...], t.Any]]:
     """The settings as paths and values, in their order. Raises C(InvalidInput) for what v1alpha1 does not have."""
     return list(_walk(settings, FIELDS, ()))
+
+
+def ill_typed(values: t.Mapping[str, t.Any]) -> list[str]:
+    """What in a configuration has not the type that kube-proxy can decode, one sentence each. Null fits everywhere."""
+    return list(_ill_typed(values, {**FIELDS, "mode": _TEXT}, ()))
+
+
+def _ill_typed(values: t.Mapping[str, t.Any], fields: Fields, above: tuple[str, ...]) -> t.Iterator[str]:
+    for key in fields.keys() & values.keys():
+        path, field, value = (*above, key), fields[key], values[key]
+        kind = field.kind if isinstance(field, Field) else "mapping"
+        wanted, fits = checks.KINDS[kind]
+        if value is None:
+            continue
+        if not fits(value):
+            yield f"{'.'.join(path)} must be {wanted}, it is {value!r}."
+        elif not isinstance(field, Field):
+            inner = dict.fromkeys(value, field.field) if isinstance(field, MapOf) else field
+            yield from _ill_typed(value, inner, path)
 
 
 def check_release(settings: t.Mapping[str, t.Any], releases: t.Sequence[Release]) -> None:

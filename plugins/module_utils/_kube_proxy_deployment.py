@@ -214,12 +214,18 @@ def _fits(daemon_set: Object, config_map: Object | None) -> Deployment:
     return Deployment(KUBEADM if by_kubeadm else DAEMON_SET, seen)
 
 
-# With --config, only these flags still count (Options.Complete in cmd/kube-proxy/app/options.go).
-_KEPT_FLAGS = ("--config", "--hostname-override", "--v", "-v", "--vmodule", "--logging-format", "--log-", "--master")
+# With --config, only these flags still count (Options.Complete in cmd/kube-proxy/app/options.go), and those of the log.
+_KEPT_FLAGS = frozenset(
+    {
+        *("config", "hostname-override", "master", "v", "vmodule", "version", "help"),
+        *("cleanup", "init-only", "write-config-to", "windows-service"),
+    }
+)
 
 
 def _is_ignored(argument: str) -> bool:
-    return argument.startswith("--") and not argument.startswith(_KEPT_FLAGS)
+    name = argument.lstrip("-").partition("=")[0]
+    return argument.startswith("--") and name not in _KEPT_FLAGS and not name.startswith("log")
 
 
 def _gitops(config_map: Object | None) -> Deployment | None:

@@ -22,6 +22,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_conf
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_effective import effective
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_schema import check_release, leaves
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_whole import refusals
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_objects import (
     Names,
     Surroundings,
@@ -133,6 +134,9 @@ class ModeWork:
         if problems:
             mode = self.wanted.mode or edit.mode_before
             raise InvalidInput(f"Mode {mode} is not possible in this cluster", remedy=" ".join(problems))
+        wrong = refusals(read_document(edit.after).values, self.surroundings.releases)
+        if wrong:
+            raise InvalidInput("kube-proxy would not start with this configuration", remedy=" ".join(wrong))
         if edit.actions and before.resource.get("immutable"):
             raise KubeProxyError(
                 f"{self._ref().words} is immutable",

@@ -38,8 +38,17 @@ WAIT = "wait"
 
 def config_hash(values: t.Mapping[str, t.Any]) -> str:
     """A name for what a configuration says: comments, order and layout make no difference."""
-    text = json.dumps(values, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    text = json.dumps(_in_order(values), default=str)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
+
+
+def _in_order(value: t.Any) -> t.Any:
+    """The same whatever the order of keys, which may be of any type in YAML."""
+    if isinstance(value, dict):
+        return {
+            "mapping": sorted(((repr(key), _in_order(inner)) for key, inner in value.items()), key=lambda pair: pair[0])
+        }
+    return [_in_order(inner) for inner in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

@@ -324,7 +324,9 @@ def daemon_set(cluster: Cluster) -> dict[str, t.Any]:
 
 def running_scheduler(node: Node) -> str:
     """What kube-proxy itself says that it reads."""
-    found = re.search(r'"scheduler":"([a-z]*)"', node.run("curl -s 127.0.0.1:10249/configz").replace(" ", ""), re.I)
+    found = re.search(
+        r'"scheduler":"([a-z]*)"', node.run("curl -s 127.0.0.1:10249/configz").replace(" ", ""), re.IGNORECASE
+    )
     return found[1] if found else ""
 
 
@@ -375,12 +377,22 @@ def test_a_daemonset_that_restarts_nothing_is_left_alone(cluster: Cluster, node:
 
 
 def test_a_rollout_that_does_not_start_says_where_and_why(cluster: Cluster, node: Node) -> None:
-    edit(cluster, "mode: ipvs", "mode: quantum")
+    # Something that this collection does not judge as long as nobody asks it to write it.
+    edit(cluster, "\nclusterCIDR: ", "\nclusterCIDR: banana")
     message = node.module_fails("kube_proxy_mode", rolled("rr"))
     assert "keeps crashing: node " in message
-    assert 'Invalid value: \\"quantum\\"' in message
-    node.module("kube_proxy_mode", {"mode": "ipvs", **rolled("rr")})
+    assert "banana" in message.partition("Its last log lines:")[2]
+    edit(cluster, "\nclusterCIDR: banana", "\nclusterCIDR: ")
+    node.module("kube_proxy_mode", rolled("rr"))
     cluster.wait_for_mode("ipvs")
+
+
+def test_a_mode_that_is_none_is_left_to_the_user(cluster: Cluster, node: Node) -> None:
+    edit(cluster, "mode: ipvs", "mode: userspace")
+    before = config_map(cluster), uids_of(cluster)
+    assert "There is no mode 'userspace'" in node.module_fails("kube_proxy_mode", rolled("sh"))
+    assert (config_map(cluster), uids_of(cluster)) == before
+    node.module("kube_proxy_mode", {"mode": "ipvs"})
 
 
 BAD: list[tuple[str, dict[str, t.Any], str]] = [

@@ -23,7 +23,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_conf
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_checks import seconds
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_effective import effective
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_schema import FIELDS, check_release
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_whole import contradictions
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_whole import refusals
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_rollout import config_hash
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_release import Release, assess
 from tests.unit.plugins.kube_api_server import CONFIG_MAP, kubeadm_objects
@@ -387,13 +387,21 @@ WHOLE: list[tuple[dict[str, t.Any], str]] = [
     ({"mode": "nftables", "nftables": {"minSyncPeriod": "31s"}}, "nftables.minSyncPeriod (31s) is longer than"),
     ({"detectLocalMode": "BridgeInterface"}, "needs detectLocal.bridgeInterface, which is empty"),
     ({"detectLocalMode": "InterfaceNamePrefix", "detectLocal": {"bridgeInterface": "x"}}, "interfaceNamePrefix"),
+    # What encoding/json cannot put into a field of another type.
+    ({"bindAddress": True}, "bindAddress must be a text, it is True."),
+    ({"mode": True}, "mode must be a text, it is True."),
+    ({"clientConnection": ["x"]}, "clientConnection must be a mapping"),
+    ({"ipvs": {"syncPeriod": 30}}, "ipvs.syncPeriod must be a text, it is 30."),
+    ({"ipvs": {"excludeCIDRs": [10]}}, "ipvs.excludeCIDRs must be a list of texts"),
+    ({"featureGates": {"KubeProxyIPVS": "true"}}, "featureGates.KubeProxyIPVS must be true or false"),
+    ({"oomScoreAdj": "5"}, "oomScoreAdj must be a whole number"),
     ({"showHiddenMetricsForVersion": "1.37"}, "kube-proxy 1.37 takes only '1.36' or nothing"),
 ]
 
 
 @pytest.mark.parametrize(("values", "words"), WHOLE)
 def test_what_does_not_fit_together(values: dict[str, t.Any], words: str) -> None:
-    (found,) = contradictions(effective(values), [Release(1, 37)])
+    (found,) = refusals(values, [Release(1, 37)])
     assert words in found
 
 
@@ -409,7 +417,7 @@ def test_what_does_not_fit_together(values: dict[str, t.Any], words: str) -> Non
     ],
 )
 def test_what_fits_together(values: dict[str, t.Any]) -> None:
-    assert contradictions(effective(values), [Release(1, 37)]) == []
+    assert refusals(values, [Release(1, 37)]) == []
 
 
 def judged(text: str) -> str:
@@ -419,7 +427,9 @@ def judged(text: str) -> str:
         values = read_document(plan_edit(text, "ipvs", wanted).after).values
     except KubeProxyError as error:
         return str(error)
-    contradictions(effective(values, Release(1, 37)), [Release(1, 37)])
+    if refusals(values, [Release(1, 37)]):
+        return "refused"
+    effective(values, Release(1, 37))
     gates = values.get("featureGates")
     assess(str(values["mode"]), [Release(1, 37)], gates if isinstance(gates, dict) else {})
     assert config_hash(values)

@@ -159,11 +159,24 @@ def _replace_kube_proxy(server: FakeServer) -> None:
     server.lists["/api/v1/namespaces/kube-system/pods"] = []
 
 
+def _break_types(server: FakeServer) -> None:
+    server.edit_config(server.config.replace("oomScoreAdj: null", "oomScoreAdj: much"))
+
+
+def _break_detection(server: FakeServer) -> None:
+    server.edit_config(server.config.replace('detectLocalMode: ""', "detectLocalMode: BridgeInterface"))
+
+
 REFUSED: list[tuple[t.Callable[[FakeServer], None], str]] = [
     (_forget_config_map, "There is no ConfigMap kube-system/kube-proxy. Name kube-proxy's with the options"),
     (_forget_key, "ConfigMap kube-system/kube-proxy has no key config.conf: its keys are kubeconfig.conf."),
     (_forget_data, "its keys are none"),
     (_break_yaml, "config.conf in kube-proxy's ConfigMap is not YAML: line 2, column 1"),
+    (
+        _break_types,
+        "kube-proxy would not start with this configuration. oomScoreAdj must be a whole number, it is 'much'.",
+    ),
+    (_break_detection, "detectLocalMode BridgeInterface needs detectLocal.bridgeInterface, which is empty"),
     (_freeze, "ConfigMap kube-system/kube-proxy is immutable"),
     (_age, "Mode ipvs is not possible in this cluster. kube-proxy 1.43 has no ipvs mode"),
     (_hide_age, "kube-proxy 1.41 refuses ipvs mode unless the feature gate KubeProxyIPVS is true"),
@@ -181,6 +194,23 @@ def test_refusals_change_nothing(spoil: t.Callable[[FakeServer], None], words: s
     assert words in str(caught.value)
     assert server.writes == []
     assert server.objects == before
+
+
+def test_what_kube_proxy_cannot_read_is_repaired_by_the_settings() -> None:
+    server = FakeServer()
+    _break_types(server)
+    _plan, result = set_mode(server, "ipvs", {"oomScoreAdj": -5})
+    assert result["config"]["oomScoreAdj"] == -5
+
+
+def test_a_mode_of_old_is_no_mode() -> None:
+    server = FakeServer()
+    server.edit_config(server.config.replace("mode: iptables", "mode: userspace"))
+    with pytest.raises(InvalidInput, match="There is no mode 'userspace': set the option mode"):
+        set_mode(server, None, {"oomScoreAdj": -5})
+    assert server.writes == []
+    set_mode(server, "iptables")
+    assert "mode: iptables" in server.config
 
 
 def test_the_gate_among_the_settings_counts() -> None:
