@@ -25,11 +25,15 @@ from tests.labkit import Lab, Node, wait_for
 from tests.labkit.cluster import Cluster
 from tests.labkit.tables import Table, seconds
 
-NAME = os.environ.get("MODES_LAB", "kubelab-modes")
-LAB = Lab(NAME, ("--workers", "1", "--memory-control-plane", "4096", "--memory-worker", "3072"))
+# A lab named so keeps its cluster and its Services for the next run.
+KEPT = os.environ.get("MODES_LAB", "")
+LAB = Lab(KEPT or "kubelab-modes", ("--workers", "1", "--memory-control-plane", "4096", "--memory-worker", "3072"))
 CLIENT = Path(labkit.__file__).with_name("modes_client.py")
 ADMIN = "/etc/kubernetes/admin.conf"
-PODS = ("backend-a", "backend-b", "client")
+BACKENDS = ("backend-a", "backend-b")
+# A pod of its own for direct connections: in ipvs mode one with the source port of a connection that went through the Service to the same pod
+# a moment ago is taken for that connection, and hangs.
+PODS = (*BACKENDS, "direct", "client")
 SIZES = (100, 1000, 5000)
 MODES = ("iptables", "ipvs", "nftables")
 CONNECTIONS = 2000
@@ -40,7 +44,7 @@ COLUMNS = (
     "Mode",
     "First sync",
     "Set-up through the last Service: p50, p99",
-    "To the pod itself",
+    "To a pod, without a Service",
     "Inside the client's own network",
     "Endpoint change to the kernel: p50, longest",
 )
@@ -106,7 +110,7 @@ class Bench:
 
     def grow(self, size: int) -> None:
         if size > self.services:
-            addresses = [self.address(name) for name in PODS[:2]]
+            addresses = [self.address(name) for name in BACKENDS]
             self.client(self.cluster.control_plane, "create", ADMIN, self.services, size, *addresses)
             self.services = size
 
@@ -139,7 +143,10 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def bench(table: t.Callable[..., Table]) -> t.Iterator[Bench]:
-    LAB.bare()
+    if KEPT:
+        LAB.up()
+    else:
+        LAB.bare()
     done = LAB.playbook("playbooks/create_cluster.yml")
     assert done.rc == 0, done.output
     made = Bench(
@@ -157,10 +164,11 @@ def bench(table: t.Callable[..., Table]) -> t.Iterator[Bench]:
         container = {"name": name, "image": image, "args": ["netexec", "--http-port=8080"]}
         spec = {"nodeName": made.worker.name, "terminationGracePeriodSeconds": 1, "containers": [container]}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "bench"}}, "spec": spec}
-        made.cluster.kubectl("create", "-f", "-", stdin=json.dumps(pod))
+        made.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
     made.cluster.wait_for_pods("bench", len(PODS))
+    made.services = len(re.findall("service/bench-", made.cluster.kubectl("get", "services", "-o", "name")))
     yield made
-    if "MODES_LAB" not in os.environ:
+    if not KEPT:
         LAB.down()
 
 
@@ -178,10 +186,10 @@ def test_a_connection_and_a_change(bench: Bench, size: int, mode: str) -> None:
     if mode == "iptables":
         bench.last[size] = bench.last_service()
     name, address = bench.last[size]
-    through, direct, alone = f"{address}:80", f"{bench.address('backend-a')}:8080", "127.0.0.1:8080"
+    through, direct, alone = f"{address}:80", f"{bench.address('direct')}:8080", "127.0.0.1:8080"
     bench.worker.wait("the Service to answer", f"curl -sf -m 5 http://{through}/hostname | grep backend", 60)
     taken = bench.client(bench.worker, "connect", CONNECTIONS, through, direct, alone, inside="client")
-    pods = [f"{pod}={bench.address(pod)}" for pod in PODS[:2]]
+    pods = [f"{pod}={bench.address(pod)}" for pod in BACKENDS]
     change = bench.client(bench.worker, "follow", ADMIN, name, through, CHANGES, *pods)
     assert (taken[through]["count"], change["count"]) == (CONNECTIONS, CHANGES)
     bench.table.add(
