@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import typing as t
 
@@ -182,16 +183,17 @@ def applied(plan: Plan[Servers, Operation], actual: Servers) -> dict[ServerKey, 
     return {name: one._replace(real_servers=tuple(state[name].values())) for name, one in heads.items()}
 
 
-@given(TABLES, TABLES, st.booleans(), st.booleans(), st.booleans())
+@given(TABLES, TABLES, st.booleans(), st.sampled_from(["exact", "keep", "drain", "drain and wait"]), st.booleans())
 def test_the_plan_leads_to_what_it_says_and_then_nothing_is_left(
     listed: dict[ServerKey, VirtualServer],
     actual: dict[ServerKey, VirtualServer],
     present: bool,
-    keep: bool,
+    unlisted: str,
     purge: bool,
 ) -> None:
     networks = (ipaddress.ip_network("10.96.0.0/31"),) if purge and present else ()
-    wanted = Wanted(listed, present, frozenset(listed) if keep else frozenset(), networks)
+    kept = frozenset(listed) if unlisted == "keep" else frozenset()
+    wanted = Wanted(listed, present, kept, networks, unlisted.startswith("drain"), 60 * unlisted.endswith("wait"))
     plan = plan_servers(wanted, actual)
     after = applied(plan, actual)
     assert render(after) == render(
@@ -199,5 +201,5 @@ def test_the_plan_leads_to_what_it_says_and_then_nothing_is_left(
     )
     assert not plan_servers(wanted, after, draining_in(wanted, actual)).operations
     assert (render(plan.before) == render(plan.after)) == (not plan.operations)
-    reordered = Wanted(dict(reversed(listed.items())), present, wanted.keep, networks)
+    reordered = dataclasses.replace(wanted, servers=dict(reversed(listed.items())))
     assert set(plan_servers(reordered, actual).operations) == set(plan.operations)
