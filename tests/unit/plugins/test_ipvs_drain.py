@@ -104,6 +104,25 @@ def test_it_is_quiesced_before_it_is_removed(case: Case) -> None:
     ]
 
 
+def test_a_client_that_comes_and_leaves_while_the_module_runs(case: Case) -> None:
+    """What had a connection when it was to be removed stays until a later run, and that is no failure."""
+    kernel, real_send = case.kernel, case.kernel.send
+    looks: list[int] = []
+
+    def send(data: bytes) -> int:
+        size = real_send(data)
+        if data[16] == 6:
+            kernel.connect(GOES_PACKED, 1)
+            looks.append(0)
+        elif data[16] == 8 and looks:
+            kernel.connect(GOES_PACKED, 0)
+        return size
+
+    kernel.send = send  # type: ignore[method-assign]  # a client that comes and leaves
+    case.drain()
+    assert case.weights() == {"10.0.0.1": "1", "10.0.0.2": "0"}
+
+
 @pytest.mark.parametrize(("active", "inactive"), [(2, 0), (0, 2), (1, 1)])
 def test_one_with_connections_stays_with_weight_0_and_is_reported(case: Case, active: int, inactive: int) -> None:
     case.kernel.connect(GOES_PACKED, active, inactive)

@@ -14,6 +14,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _ipvs_codec as codec
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import (
     IPV4,
@@ -25,6 +26,8 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model impo
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_netlink import Failure, Ipvs
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_render import as_options, render
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_wire import MalformedReply, Message
+from tests.unit.plugins.ipvs_kernel import pack
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "ipvs" / "everything.netlink"
 ANSWERS = [bytes.fromhex(line[5:]) for line in FIXTURE.read_text("utf-8").splitlines() if line.startswith("recv ")]
@@ -100,6 +103,26 @@ HEADED = st.builds(
     st.integers(0, 5),
     st.binary(max_size=80),
 )
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    st.sampled_from([1, 2]),
+    st.lists(st.tuples(st.integers(1, 15), st.sampled_from([0, 1, 2, 3, 4, 5, 8, 15, 16, 20])), max_size=14),
+    st.sampled_from([0, 2, 10, 0xFFFF]),
+)
+def test_members_of_any_size(kind: int, members: list[tuple[int, int]], family: int) -> None:
+    """One of a virtual server or a destination, with the family that decides about much of the rest."""
+    inner = pack([(1, struct.pack("=H", family)), *((number, b"\xff" * size) for number, size in members)])
+    body = b"\1\1\0\0" + pack([(kind, inner)])
+    answer = struct.pack("=IHHII", 16 + len(body), 0x1C, 2, 2, 0) + body
+    read([*ANSWERS[:OPENING], answer, struct.pack("=IHHIIi", 20, 3, 2, 2, 0, 0)])
+    message = Message(0x1C, 2, 2, 0, len(body))
+    for one in (codec.read_server, lambda buffer, message: codec.read_real_server(buffer, message, IPV4)):
+        try:
+            one(body, message)
+        except MalformedReply:
+            pass
 
 
 @settings(deadline=None, max_examples=400)
