@@ -53,7 +53,7 @@ _REMOVE = (
     "ipvsadm -C; ip link del kube-ipvs0; ipset destroy; nft delete table ip kube-proxy; nft delete table ip6 kube-proxy;"
     " conntrack -F; true"
 )
-_LEFT = "iptables-save | grep -e '-[AN] KUBE-S' -e '^:KUBE-S'; ipvsadm -Sn; nft list tables | grep kube-proxy; ip -br link show type dummy"
+_LEFT = "iptables-save | grep -e '-[AN] KUBE-S' -e '^:KUBE-S'; ipvsadm -Sn; nft list tables | grep kube-proxy; ip -br link show kube-ipvs0"
 _SERVICE = re.compile(
     r'^-A KUBE-SERVICES -d (\S+)/32 .*"default/(bench-\d+):http cluster IP".* -j KUBE-SVC-', re.MULTILINE
 )
@@ -122,7 +122,7 @@ class Bench:
         self.cluster.set_mode_text(found[1], mode)
         self.select({"bench": None, "kubernetes.io/hostname": self.worker.name}, 1)
         self.worker.wait(f"{mode} mode", f'test "$(curl -s 127.0.0.1:10249/proxyMode)" = {mode}')
-        return wait_for("the first sync", self.first_sync)
+        return wait_for("the first sync", self.first_sync, 1800)
 
     def first_sync(self) -> float | None:
         found = self.worker.attempt("curl -s 127.0.0.1:10249/metrics").out

@@ -35,7 +35,7 @@ SERVICES = "/api/v1/namespaces/default/services"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 # Twice kube-proxy's minSyncPeriod: a change in a quiet moment, not one that waits for the sync of the one before.
 QUIET_SECONDS = 2.0
-GIVE_UP_SECONDS = 120.0
+GIVE_UP_SECONDS = 600.0
 
 
 class Api:
