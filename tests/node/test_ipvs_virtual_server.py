@@ -425,14 +425,6 @@ def test_what_the_kernel_refuses_is_named_and_the_rest_is_applied(bare: Node) ->
             "virtual_servers[1].address: '10.0.0.0/8' is not an address.",
         ),
         ({"virtual_servers": [web(1), web(1, scheduler="fast")]}, "virtual_servers[1].scheduler: 'fast' is not known."),
-        (
-            {"virtual_servers": [web(1), web(2)]},
-            "virtual_servers[1] and virtual_servers[0] are the same virtual server",
-        ),
-        (
-            {"virtual_servers": [web(1), web(real_servers=[{"address": "fd00::1"}], port=81)]},
-            "virtual_servers[1].real_servers[0].address: fd00::1 is of the other address family.",
-        ),
     ],
 )
 def test_bad_input_touches_nothing(bare: Node, arguments: dict[str, t.Any], words: str) -> None:
