@@ -72,9 +72,9 @@ def target_of(spec: str) -> str:
     Remembered for each text: a table of 50,000 rules is asked about several times in a run.
     """
     # The target of nearly every rule is behind the last -j: no word of the user, where no quote follows (so that it is not
-    # inside any), where it is no unquoted comment, and where no option follows (so that it is no option's value).
+    # inside any), and no option either (so that it is no option's value).
     at = spec.rfind("-j ")
-    if at == 0 or (at > 0 and spec[at - 1] == " " and not spec.endswith("--comment ", 0, at)):
+    if at == 0 or (at > 0 and spec[at - 1] == " "):
         last = spec[at + 3 :]
         if '"' not in last and last[:1].isalpha():
             return last.split(None, 1)[0]

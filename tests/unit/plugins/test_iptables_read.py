@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Location, Table
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_read import NodeTables
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_report import survey_report
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
 from tests.unit.plugins.iptables_kernel import FakeNode
 
@@ -132,3 +133,44 @@ def test_a_release_that_cannot_write_files_is_read_through_its_output(tmp_path: 
     node.without_files = True
     tables = NodeTables(node, files(tmp_path, proc__net__ip_tables_names="nat\n")).read(["ipv4"], "legacy")
     assert "KUBE-SERVICES" in tables[Location("legacy", "ipv4", "nat")].chains
+
+
+LEFT = "*nat\n:OUTPUT ACCEPT [0:0]\n:KUBE-SERVICES - [0:0]\n:MINE - [0:0]\nCOMMIT\n"
+THERE = {"sys__module__nf_tables__initstate": "live", "proc__net__ip_tables_names": "mangle\nnat\n"}
+
+
+@pytest.mark.parametrize(
+    ("nft", "legacy", "backend", "kubelet", "elsewhere"),
+    [
+        (HINT, LEFT, "auto", "nft", "legacy"),
+        (HINT, LEFT, "nft", "nft", "legacy"),
+        (LEFT, HINT, "auto", "legacy", "nft"),
+        (LEFT, HINT, "nft", "legacy", None),
+        (HINT, HINT, "auto", None, None),
+        (LEFT, "", "legacy", None, "nft"),
+        (HINT, LEFT, "both", "nft", None),
+    ],
+)
+def test_the_other_backend_is_reported(  # a case and what is to be said of it
+    tmp_path: Path, nft: str, legacy: str, backend: str, kubelet: str | None, elsewhere: str | None
+) -> None:
+    node = NodeTables(FakeNode({("nft", "ipv4"): nft, ("legacy", "ipv4"): legacy}), files(tmp_path, **THERE))
+    node.read(["ipv4"], backend)
+    found = [{"family": "ipv4", "backend": elsewhere, "table": "nat", "names": ["KUBE-SERVICES"]}] if elsewhere else []
+    assert survey_report(node.last) == {"kubelet_backend": kubelet, "elsewhere": found}
+
+
+def test_the_other_backend_fails_only_who_depends_on_it(tmp_path: Path) -> None:
+    broken = FakeNode({("nft", "ipv4"): HINT})
+    seen = broken.save
+
+    def save(backend: str, family: str) -> str:
+        return seen(backend, family) if backend == "nft" else "# Table `nat' is incompatible, use 'nft' tool.\n"
+
+    broken.save = save  # type: ignore[method-assign]  # the one answer that a test replaces
+    node = NodeTables(broken, files(tmp_path, **THERE))
+    assert {at.backend for at in node.read(["ipv4"], "auto")} == {"nft"}
+    assert node.last.elsewhere == {}
+    broken.tables.clear()
+    with pytest.raises(KubeProxyError, match="cannot be read through iptables"):
+        node.read(["ipv4"], "auto")
