@@ -31,9 +31,10 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_obje
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_rollout import (
     ANNOTATE,
+    NEXT,
     WAIT,
     Rollout,
-    config_hash,
+    Version,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_rollout import render as render_rollout
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_rollout_work import RolloutWork
@@ -73,11 +74,12 @@ class ModeState:
     """The ConfigMap, and the pods that read it where they are to follow (None: they are not looked at)."""
 
     config: ConfigMap
+    version: Version
     rollout: Rollout | None = None
 
     def render(self) -> str:
         """The ConfigMap's text; behind it a line for every pod, as YAML's comments."""
-        pods = render_rollout(self.rollout) if self.rollout else ""
+        pods = render_rollout(self.rollout, self.version) if self.rollout else ""
         return self.config.text + "".join(f"# {line}\n" for line in pods.splitlines())
 
 
@@ -95,7 +97,8 @@ class ModeWork:
     rollout: RolloutWork | None = None
 
     def read(self) -> ModeState:
-        return ModeState(self._read_config(), self.rollout.read() if self.rollout else None)
+        config = self._read_config()
+        return ModeState(config, Version.of(config.resource), self.rollout.read() if self.rollout else None)
 
     def _read_config(self) -> ConfigMap:
         resource = self.api.find(self._ref())
@@ -121,13 +124,13 @@ class ModeWork:
         self._refuse(before.config, edit)
         operations: tuple[str, ...] = (WRITE,) if edit.actions else ()
         actions = edit.actions
+        version = NEXT if edit.actions else before.version
         rollout = before.rollout
         if rollout:
-            config = config_hash(read_document(edit.after).values)
-            more, sentences = rollout.plan(config)
+            more, sentences = rollout.plan(version)
             operations, actions = (*operations, *more), (*actions, *sentences)
-            rollout = rollout.done(config) if more else rollout
-        return Plan(before, ModeState(before.config.with_text(edit.after), rollout), operations, actions)
+            rollout = rollout.done(version) if more else rollout
+        return Plan(before, ModeState(before.config.with_text(edit.after), version, rollout), operations, actions)
 
     def _refuse(self, before: ConfigMap, edit: Edit) -> None:
         problems = [finding.message for finding in self.findings(edit.after) if finding.severity == "error"]
@@ -144,18 +147,17 @@ class ModeWork:
             )
 
     def apply(self, plan: ModePlan) -> None:
-        """The ConfigMap first, then the pods that read it; then wait for them."""
-        plan = self._write(plan)
-        if self.rollout and WAIT in plan.operations:
-            self.rollout.wait(config_hash(read_document(plan.after.config.text).values))
+        """The ConfigMap first, then the pods that read it; then wait for them.
 
-    def _write(self, plan: ModePlan) -> ModePlan:
-        """PUT with the resourceVersion that was read. On a conflict the plan is made anew from what is there now."""
+        PUT with the resourceVersion that was read. On a conflict the plan is made anew from what is there now.
+        """
         conflict = ""
         for _attempt in range(ATTEMPTS):
-            conflict = self._put(plan)
+            version, conflict = self._put(plan)
             if not conflict:
-                return plan
+                if self.rollout and WAIT in plan.operations:
+                    self.rollout.wait(version)
+                return
             plan = self.plan(self.read())
         raise KubeProxyError(
             conflict,
@@ -163,17 +165,17 @@ class ModeWork:
             "Find out what keeps changing it (its managedFields tell), then run again.",
         )
 
-    def _put(self, plan: ModePlan) -> str:
-        """What could not be changed because somebody else was faster; empty when all was."""
+    def _put(self, plan: ModePlan) -> tuple[Version, str]:
+        """The ConfigMap's version, and what could not be changed because somebody else was faster (empty: all was)."""
+        version = plan.before.version
         try:
             if WRITE in plan.operations:
-                self.api.replace(self._ref(), plan.after.config.resource)
+                version = Version.of(self.api.replace(self._ref(), plan.after.config.resource))
             if self.rollout and plan.before.rollout and ANNOTATE in plan.operations:
-                config = config_hash(read_document(plan.after.config.text).values)
-                self.rollout.annotate(plan.before.rollout, config)
+                self.rollout.annotate(plan.before.rollout, version)
         except kube.Conflict as error:
-            return error.failed
-        return ""
+            return version, error.failed
+        return version, ""
 
     def _ref(self) -> kube.Ref:
         return kube.config_map(self.names.namespace, self.names.config_map)

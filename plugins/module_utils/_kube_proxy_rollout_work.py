@@ -20,7 +20,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod 
     ProxyPod,
     last_words,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_rollout import Member, Rollout
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_rollout import Member, Rollout, Version
 
 # How many late nodes are described; the rest are named.
 _DESCRIBED = 3
@@ -50,11 +50,11 @@ class RolloutWork:
         daemon_set = self.api.get(self._ref())
         return Rollout.of(daemon_set, self.api.list_all(kube.pods(self.namespace)))
 
-    def annotate(self, rollout: Rollout, config: str) -> None:
+    def annotate(self, rollout: Rollout, config: Version) -> None:
         """Raises C(Conflict) when the DaemonSet is not the one that was read."""
         self.api.replace(self._ref(), rollout.annotated(config, self.clock()))
 
-    def wait(self, config: str) -> None:
+    def wait(self, config: Version) -> None:
         """Until every pod has been Ready with this configuration for a while.
 
         The API server may be away in between: it is asked again.
@@ -66,9 +66,7 @@ class RolloutWork:
             rollout, unreachable = self._look(rollout)
             if rollout and not unreachable and self._has_settled(rollout, config, lives):
                 return
-            crashing = (
-                [m for m in rollout.members if m.config == config and m.pod.restarts >= CRASHES] if rollout else []
-            )
+            crashing = [member for member in rollout.members if _crashes(member, config)] if rollout else []
             if crashing:
                 raise self._error(f"kube-proxy on node {crashing[0].pod.node} keeps crashing", crashing, 0)
             if self.now() >= end:
@@ -81,7 +79,7 @@ class RolloutWork:
         except kube.ApiError as error:
             return before, error
 
-    def _has_settled(self, rollout: Rollout, config: str, lives: dict[str, Life]) -> bool:
+    def _has_settled(self, rollout: Rollout, config: Version, lives: dict[str, Life]) -> bool:
         now = self.now()
         for member in rollout.members:
             ready = member.pod if member.runs(config) else None
@@ -92,7 +90,7 @@ class RolloutWork:
     def _speaks(self, pod: ProxyPod) -> bool:
         return bool(last_words(self.api, pod))
 
-    def _late(self, rollout: Rollout | None, config: str, unreachable: kube.ApiError | None) -> KubeProxyError:
+    def _late(self, rollout: Rollout | None, config: Version, unreachable: kube.ApiError | None) -> KubeProxyError:
         failed = f"kube-proxy has not restarted everywhere after {self.timeout:g} s"
         if rollout is None or unreachable is not None:
             return KubeProxyError(failed, str(unreachable), "Run again: this finishes what was begun.")
@@ -122,6 +120,11 @@ class RolloutWork:
 
     def _ref(self) -> kube.Ref:
         return kube.daemon_set(self.namespace, self.daemon_set)
+
+
+def _crashes(member: Member, config: Version) -> bool:
+    # One that is Ready may have had its restarts long ago.
+    return member.has_read(config) and not member.pod.ready and member.pod.restarts >= CRASHES
 
 
 def _described(member: Member, log: t.Sequence[str]) -> str:

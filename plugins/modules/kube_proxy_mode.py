@@ -37,9 +37,10 @@ options:
   rollout:
     description:
       - Whether kube-proxy is restarted on every node, and waited for, unless it runs with this configuration everywhere.
-      - The pod template of the DaemonSet gets the annotations C(netops.kube_proxy/config-hash) (of what the configuration says, not of how it is
-        written) and C(kubectl.kubernetes.io/restartedAt), so that its controller replaces the pods as its C(updateStrategy) says. Pods that do not
-        carry that hash are not known to have read the configuration.
+      - A pod that was made after the ConfigMap's last change has read it. To see that for changes of the same second and after an interruption,
+        the pod template gets the annotation C(netops.kube_proxy/config-version), the ConfigMap's C(resourceVersion), beside
+        C(kubectl.kubernetes.io/restartedAt). These make the DaemonSet's controller replace the pods as its C(updateStrategy) says.
+        A pod for which neither tells is restarted.
       - What an earlier run began is waited for, not begun again.
       - The nodes follow one another without a look at what they serve, and nothing of the old mode is removed. To move a cluster in use to another mode,
         take the role P(netops.kube_proxy.switch#role).
@@ -61,7 +62,7 @@ attributes:
   diff_mode:
     support: full
     details:
-      - With O(rollout), lines that begin with C(#) behind the text say which configuration each node's kube-proxy was started with.
+      - With O(rollout), lines that begin with C(#) behind the text say whether each node's kube-proxy was started with it.
   idempotent:
     support: full
 notes:

@@ -16,13 +16,12 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import K
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_api import TransportError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_mode import ModePlan, ModeWork, Wanted
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_objects import Names, look_around
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_rollout import config_hash
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_rollout_work import RolloutWork
 from tests.unit.plugins.kube_api_server import CONFIG_MAP, DAEMON_SET, FakeServer, node
 
 Object = dict[str, t.Any]
 PODS = "/api/v1/namespaces/kube-system/pods"
-HASH = "netops.kube_proxy/config-hash"
+VERSION = "netops.kube_proxy/config-version"
 NODES = ("cp1", "w1", "w2")
 CRASHED = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s restarting failed container"}}
 RUNNING = {"running": {"startedAt": "2026-11-22T19:00:00Z"}}
@@ -155,8 +154,8 @@ def test_check_mode_says_the_same_and_writes_nothing() -> None:
     assert checked.actions == applied.actions
     assert checked.before.render() == applied.before.render()
     assert checked.after.render() == applied.after.render()
-    assert "# kube-proxy on w1: configuration not known, Ready\n" in checked.before.render()
-    assert f"# kube-proxy on w1: configuration {cluster.template[HASH]}, Ready\n" in checked.after.render()
+    assert "# kube-proxy on w1: Ready, started before this ConfigMap, or it is not known\n" in checked.before.render()
+    assert "# kube-proxy on w1: Ready, started with this ConfigMap\n" in checked.after.render()
 
 
 def test_pods_that_may_have_read_something_else_are_restarted_once() -> None:
@@ -169,19 +168,44 @@ def test_pods_that_may_have_read_something_else_are_restarted_once() -> None:
 def test_what_somebody_wrote_into_the_configmap_is_rolled_out() -> None:
     cluster = Cluster()
     cluster.run("iptables")
-    first = cluster.template[HASH]
     cluster.server.edit_config(cluster.server.config.replace("mode: iptables", "mode: ipvs"))
     plan = cluster.run()
     assert plan.operations == ("annotate", "wait")
-    assert cluster.template[HASH] != first
+    assert cluster.template[VERSION] == cluster.server.objects[CONFIG_MAP]["metadata"]["resourceVersion"]
     assert cluster.uids == ["cp1-g3", "w1-g3", "w2-g3"]
 
 
-def test_a_comment_is_no_reason_to_restart() -> None:
+def test_a_text_that_was_changed_and_changed_back_in_between_is_rolled_out() -> None:
     cluster = Cluster()
-    cluster.run("ipvs")
-    cluster.server.edit_config("# a comment\n" + cluster.server.config)
-    assert cluster.run("ipvs").operations == ()
+    cluster.run("iptables")
+    text = cluster.server.config
+    cluster.server.edit_config(text.replace("mode: iptables", "mode: ipvs"))
+    # A node is rebooted now: its pod has read ipvs, and it has the template's version.
+    cluster.server.lists[PODS][1] = cluster.pod("w1", "rebooted")
+    cluster.server.edit_config(text)
+    assert cluster.run("iptables").operations == ("annotate", "wait")
+
+
+CHANGED = [
+    {"manager": "kubeadm", "time": "2026-11-24T03:00:00Z"},
+    {"manager": "kubectl-edit", "time": "2026-11-24T03:30:00Z"},
+]
+
+
+@pytest.mark.parametrize(
+    ("created", "restarts"),
+    [("2026-11-24T03:30:01Z", False), ("2026-11-24T03:30:00Z", True), ("2026-11-24T03:29:59Z", True)],
+)
+def test_a_pod_that_was_made_after_the_last_change_has_read_it(created: str, restarts: bool) -> None:
+    cluster = Cluster()
+    cluster.server.objects[CONFIG_MAP]["metadata"]["managedFields"] = CHANGED
+    for pod in cluster.server.lists[PODS]:
+        pod["metadata"]["creationTimestamp"] = "2026-11-24T03:45:00Z"
+    cluster.server.lists[PODS][1]["metadata"]["creationTimestamp"] = created
+    plan = cluster.run("iptables", check=True)
+    assert bool(plan.operations) == restarts
+    # The next change is later than all of them.
+    assert cluster.run("ipvs", check=True).operations == ("write", "annotate", "wait")
 
 
 def test_an_interrupted_rollout_is_waited_for() -> None:
@@ -236,6 +260,17 @@ def test_a_kube_proxy_that_does_not_start_ends_the_wait() -> None:
     assert "CrashLoopBackOff" in str(error)
     assert "Its last log lines: cp1 speaks" in str(error)
     assert cluster.time < 10
+
+
+def test_restarts_of_long_ago_do_not_matter() -> None:
+    cluster = Cluster()
+    cluster.server.objects[CONFIG_MAP]["metadata"]["managedFields"] = CHANGED
+    for pod in cluster.server.lists[PODS]:
+        pod["metadata"]["creationTimestamp"] = "2026-11-24T03:29:00Z"
+    cluster.server.lists[PODS][2] = cluster.pod("w2", "busy", restarts=9)
+    cluster.server.lists[PODS][2]["metadata"]["creationTimestamp"] = "2026-11-24T03:45:00Z"
+    cluster.run("iptables")
+    assert cluster.uids == ["cp1-g2", "w1-g2", "w2-g2"]
 
 
 def _on_delete(cluster: Cluster) -> None:
@@ -300,9 +335,3 @@ def test_a_daemonset_that_never_keeps_still() -> None:
     error = cluster.fails("ipvs")
     assert str(error).startswith("Could not change DaemonSet kube-system/kube-proxy: something else changed it 5 times")
     assert cluster.server.writes.count(("PUT", DAEMON_SET)) == 5
-
-
-def test_the_hash_is_of_what_is_said() -> None:
-    assert config_hash({"a": 1, "b": {"c": None}}) == config_hash({"b": {"c": None}, "a": 1})
-    assert config_hash({"a": 1}) != config_hash({"a": "1"})
-    assert config_hash({"a": 1}) != config_hash({"a": True})
