@@ -229,6 +229,22 @@ def test_the_api_server_may_be_away_for_a_while() -> None:
     assert cluster.uids == ["cp1-g2", "w1-g2", "w2-g2"]
 
 
+def test_what_was_seen_before_the_api_server_went_away_proves_nothing() -> None:
+    cluster = Cluster()
+    # At six seconds all are Ready, for how long nobody can see.
+    cluster.away = (7, 40)
+    cluster.run("ipvs")
+    assert cluster.time >= 40
+
+
+def test_a_status_from_before_the_last_change_proves_nothing() -> None:
+    cluster = Cluster()
+    cluster.run("ipvs")
+    cluster.daemon_set["metadata"]["generation"] += 1
+    cluster.time = cluster.began
+    assert cluster.run("ipvs", check=True).operations == ("wait",)
+
+
 def test_a_node_that_is_late_is_named_with_its_last_words() -> None:
     cluster = Cluster()
     cluster.hangs = {"w1"}
