@@ -22,6 +22,13 @@ CANARY = "iptables -t mangle -S KUBE-PROXY-CANARY"
 API = "KUBE-SVC-NPX46M4PTMTKRN6Y"
 """default/kubernetes:https over tcp, the same on every cluster."""
 
+# What ipvs mode leaves, cut down.
+LEFTOVERS = (
+    "*nat\n:KUBE-NODE-PORT - [0:0]\n:KUBE-LOAD-BALANCER - [0:0]\n-A KUBE-LOAD-BALANCER -j KUBE-MARK-MASQ\nCOMMIT\n"
+    "*filter\n:KUBE-NODE-PORT - [0:0]\n:KUBE-IPVS-FILTER - [0:0]\n"
+    '-I INPUT -m comment --comment "kubernetes ipvs access filter" -j KUBE-IPVS-FILTER\nCOMMIT\n'
+)
+
 
 @pytest.fixture(scope="module")
 def cluster(lab: Lab) -> Cluster:
@@ -73,11 +80,6 @@ def test_iptables_mode_writes_again_what_was_flushed(node: Node) -> None:
 
 
 def test_a_kube_proxy_that_syncs_beside_us_loses_nothing(cluster: Cluster, node: Node) -> None:
-    leftovers = (
-        "*nat\n:KUBE-NODE-PORT - [0:0]\n:KUBE-LOAD-BALANCER - [0:0]\n-A KUBE-LOAD-BALANCER -j KUBE-MARK-MASQ\nCOMMIT\n"
-        "*filter\n:KUBE-NODE-PORT - [0:0]\n:KUBE-IPVS-FILTER - [0:0]\n"
-        '-I INPUT -m comment --comment "kubernetes ipvs access filter" -j KUBE-IPVS-FILTER\nCOMMIT\n'
-    )
     names = [f"edit-{number}" for number in range(40)]
     failures: list[str] = []
 
@@ -98,7 +100,7 @@ def test_a_kube_proxy_that_syncs_beside_us_loses_nothing(cluster: Cluster, node:
     editor.start()
     rounds = 0
     while editor.is_alive() or rounds == 0:
-        node.run("iptables-restore --noflush", stdin=leftovers)
+        node.run("iptables-restore --noflush", stdin=LEFTOVERS)
         wanted = {"mode": "ipvs", "running_mode": "iptables", "state": "absent"}
         done = node.module(MODULE, wanted, diff=False)
         assert done["changed"]

@@ -45,6 +45,16 @@ def test_counters_are_left_out() -> None:
     assert parse_save(text) == {"nat": Table({"OUTPUT": ("-j KUBE-X",), "KUBE-X": ()}, frozenset({"OUTPUT"}))}
 
 
+@given(st.lists(st.text(st.characters(exclude_characters="\n")), max_size=5))
+def test_counters_make_no_difference(specs: list[str]) -> None:
+    """Rules without them are read on a shorter way."""
+    head = "*nat\n:OUTPUT ACCEPT [0:0]\n:X - [0:0]\n"
+    plain = "".join(f"-A X {spec}\n" for spec in specs)
+    counted = "".join(f"[3:180] -A X {spec}\n" for spec in specs)
+    assert parse_save(f"{head}{plain}COMMIT\n") == parse_save(f"{head}{counted}COMMIT\n")
+    assert parse_save(f"{head}{plain}COMMIT\n")["nat"].chains["X"] == tuple(specs)
+
+
 def test_a_rule_without_anything() -> None:
     assert parse_save("*raw\n:OUTPUT ACCEPT\n-A OUTPUT\nCOMMIT\n")["raw"].chains == {"OUTPUT": ("",)}
 
