@@ -80,7 +80,8 @@ class ModeState:
     def render(self) -> str:
         """The ConfigMap's text; behind it a line for every pod, as YAML's comments."""
         pods = render_rollout(self.rollout, self.version) if self.rollout else ""
-        return self.config.text + "".join(f"# {line}\n" for line in pods.splitlines())
+        newline = "\n" if pods and not self.config.text.endswith("\n") else ""
+        return self.config.text + newline + "".join(f"# {line}\n" for line in pods.splitlines())
 
 
 ModePlan = Plan[ModeState, str]

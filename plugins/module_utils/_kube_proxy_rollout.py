@@ -28,7 +28,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod 
     parse_pod,
 )
 
-CONFIG_VERSION = "netops.kube_proxy/config-version"
+CONFIG_VERSION = "netops.kube-proxy/config-version"
 # What `kubectl rollout restart` sets, so that people find this restart where they look for theirs.
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 

@@ -38,7 +38,7 @@ options:
     description:
       - Whether kube-proxy is restarted on every node, and waited for, unless it runs with this configuration everywhere.
       - A pod that was made after the ConfigMap's last change has read it. To see that for changes of the same second and after an interruption,
-        the pod template gets the annotation C(netops.kube_proxy/config-version), the ConfigMap's C(resourceVersion), beside
+        the pod template gets the annotation C(netops.kube-proxy/config-version), the ConfigMap's C(resourceVersion), beside
         C(kubectl.kubernetes.io/restartedAt). These make the DaemonSet's controller replace the pods as its C(updateStrategy) says.
         A pod for which neither tells is restarted.
       - What an earlier run began is waited for, not begun again.

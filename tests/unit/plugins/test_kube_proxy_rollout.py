@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import typing as t
 
 import pytest
@@ -21,7 +22,7 @@ from tests.unit.plugins.kube_api_server import CONFIG_MAP, DAEMON_SET, FakeServe
 
 Object = dict[str, t.Any]
 PODS = "/api/v1/namespaces/kube-system/pods"
-VERSION = "netops.kube_proxy/config-version"
+VERSION = "netops.kube-proxy/config-version"
 NODES = ("cp1", "w1", "w2")
 CRASHED = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s restarting failed container"}}
 RUNNING = {"running": {"startedAt": "2026-11-22T19:00:00Z"}}
@@ -137,6 +138,9 @@ def test_the_configmap_then_the_annotations_then_every_node() -> None:
     )
     # kubectl's own annotation for a restart (kubectl rollout restart).
     assert cluster.template["kubectl.kubernetes.io/restartedAt"] == "2026-11-24T04:00:00Z"
+    # What the API server takes as a key (its own words in a 422).
+    subdomain = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+    assert all(re.fullmatch(subdomain, key.partition("/")[0]) for key in cluster.template)
     assert cluster.uids == ["cp1-g2", "w1-g2", "w2-g2"]
     # Three pods, two seconds each, and some time in which the last one could have ended again.
     assert 9 <= cluster.time <= 12
@@ -154,6 +158,7 @@ def test_check_mode_says_the_same_and_writes_nothing() -> None:
     assert checked.actions == applied.actions
     assert checked.before.render() == applied.before.render()
     assert checked.after.render() == applied.after.render()
+    assert "\n# kube-proxy on cp1: Ready" in checked.before.render()
     assert "# kube-proxy on w1: Ready, started before this ConfigMap, or it is not known\n" in checked.before.render()
     assert "# kube-proxy on w1: Ready, started with this ConfigMap\n" in checked.after.render()
 
