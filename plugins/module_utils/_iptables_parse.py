@@ -28,8 +28,16 @@ def parse_save(text: str) -> dict[str, Table]:
     :raises UnreadableTables: for anything that iptables-save would not print, a cut-off output, or a table of which
         iptables-nft-save says that it cannot show it
     """
+    return parse_lines(text.split("\n"))
+
+
+def parse_lines(source: t.Iterable[str]) -> dict[str, Table]:
+    """The same from its lines, with or without their ends: of a large output only the rules are then ever held.
+
+    :raises UnreadableTables: as above
+    """
     tables: dict[str, Table] = {}
-    lines = enumerate(text.split("\n"), 1)
+    lines = enumerate((line.rstrip("\n") for line in source), 1)
     for number, line in lines:
         incompatible = _INCOMPATIBLE.match(line)
         if incompatible:

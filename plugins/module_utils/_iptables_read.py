@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS, Location, Table
-from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_parse import parse_save
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_parse import parse_lines
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import (
     MissingTool,
     default_backend,
@@ -101,13 +101,7 @@ class NodeTables:
         return tables
 
     def _save(self, backend: str, family: str, args: t.Sequence[str] = ()) -> dict[str, Table]:
-        result = save_tables(self._runner, backend, family, args)
-        if result.rc != 0:
-            raise KubeProxyError(
-                f"The {backend} tables of {family} cannot be read",
-                seen=f"iptables-save ended with {result.rc}: {result.err.strip()}",
-            )
-        return parse_save(result.out)
+        return save_tables(self._runner, backend, family, parse_lines, args)
 
     def _is_there(self, at: Location) -> bool:
         """Whether looking at a table, or at any where none is named, makes nothing that was not there."""

@@ -27,7 +27,8 @@ if t.TYPE_CHECKING:
 
 def save_text(wanted: WantedChains, tables: Tables) -> str:
     """The chains in question, and every rule elsewhere that leads to them, as iptables-save prints them."""
-    return "".join(_table_text(wanted, location, table) for location, table in tables.items())
+    # Without the empty ones: a lone text is then not copied, and one table is usually nearly all of it.
+    return "".join(filter(None, (_table_text(wanted, location, table) for location, table in tables.items())))
 
 
 def chain_report(wanted: WantedChains, plan: Plan[Tables, t.Any]) -> dict[str, t.Any]:
@@ -97,12 +98,15 @@ def _where(location: Location) -> dict[str, t.Any]:
 
 def _table_text(wanted: WantedChains, location: Location, table: Table) -> str:
     selected = wanted.chosen(location.table, table)
-    rules = [
-        f"-A {chain} {spec}"
-        for chain, specs in table.chains.items()
-        for spec in specs
-        if chain in selected or target_of(spec) in selected or is_leaving_jump(wanted, location, chain, spec)
-    ]
+    rules: list[str] = []
+    for chain, specs in table.chains.items():
+        begin = f"-A {chain} "
+        shown: t.Iterable[str] = specs
+        if chain not in selected:
+            shown = [x for x in specs if target_of(x) in selected or is_leaving_jump(wanted, location, chain, x)]
+        if shown:
+            # One text for a chain, not one for each rule.
+            rules.append(begin + f"\n{begin}".join(shown))
     if not selected and not rules:
         return ""
     declared = [f":{name} - [0:0]" for name in table.chains if name in selected]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import tempfile
 import typing as t
-from dataclasses import replace
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 
@@ -17,6 +16,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import CommandResult, Runner
 
 NOT_FOUND = 127
+Taken = t.TypeVar("Taken")
 _BASE = {"ipv4": "iptables", "ipv6": "ip6tables"}
 
 
@@ -44,19 +44,28 @@ def run_tool(  # one call, one command line: the parts of its name, its argument
     return result
 
 
-def save_tables(runner: Runner, backend: str, family: str, args: t.Sequence[str] = ()) -> CommandResult:
-    """Run C(iptables-save); what it printed is C(out).
+def save_tables(
+    runner: Runner, backend: str, family: str, take: t.Callable[[t.Iterable[str]], Taken], args: t.Sequence[str] = ()
+) -> Taken:
+    """Run C(iptables-save) and let C(take) have its lines.
 
-    It writes to a file: taking megabytes through Ansible's pipe costs nearly as much as making them.
+    They come from a file: megabytes through Ansible's pipe, and held as one text, cost nearly as much as making them.
+
+    :raises KubeProxyError: when iptables-save fails
     """
     with tempfile.TemporaryDirectory(prefix="iptables-save-") as folder:
         path = os.path.join(folder, "tables")
-        result = run_tool(runner, backend, family, "save", ("-f", path, *args))
-        if result.rc == 0:
+        if run_tool(runner, backend, family, "save", ("-f", path, *args)).rc == 0:
             with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-                return replace(result, out=file.read())
+                return take(file)
     # Releases before 1.8 do not know -f.
-    return run_tool(runner, backend, family, "save", args)
+    result = run_tool(runner, backend, family, "save", args)
+    if result.rc != 0:
+        raise KubeProxyError(
+            f"The {backend} tables of {family} cannot be read",
+            seen=f"iptables-save ended with {result.rc}: {result.err.strip()}",
+        )
+    return take(result.out.split("\n"))
 
 
 def default_backend(runner: Runner) -> str:
