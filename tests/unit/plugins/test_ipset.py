@@ -166,6 +166,27 @@ def test_the_kernels_no_is_one_clear_error(files: Files) -> None:
         read(files, answer("b", members=[member(port(3))]) + DONE)
 
 
+def test_a_real_kube_proxys_sets_as_ipset_save_has_them(files: Files) -> None:
+    folder = Path(__file__).parents[1] / "fixtures" / "ipset"
+    saved = (folder / "kube-proxy-1.37.2.txt").read_text(encoding="utf-8")
+    expected: dict[tuple[str, str], set[str]] = {}
+    types: dict[str, str] = {}
+    for line in saved.splitlines():
+        verb, name, what = line.split(maxsplit=2)
+        if verb == "create":
+            types[name] = what.split()[0]
+            expected[name, types[name]] = set()
+        else:
+            expected[name, types[name]].add(what)
+    found = read(files, (folder / "kube-proxy-1.37.2.netlink").read_bytes(), members=True)
+    assert {(one.name, one.type): {str(member) for member in one.members or ()} for one in found} == expected
+    assert len(found) == 34
+    families = {
+        line.split()[1]: "ipv6" if "inet6" in line else "ipv4" for line in saved.splitlines() if "family" in line
+    }
+    assert {one.name: one.family for one in found if one.family} == families
+
+
 @given(st.binary())
 def test_any_bytes_are_our_own_error(data: bytes) -> None:
     root = Files("/nonexistent")  # without /proc/modules looking can load nothing

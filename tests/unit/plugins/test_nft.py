@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _nft_parse as parse
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import CommandResult
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
+from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_owners import nft_owner
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
 from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_read import read_nft_table, read_nft_tables
 
@@ -58,6 +60,18 @@ def test_a_table() -> None:
     assert found.maps["service-ips"].data == "verdict"
     assert [len(one.elements) for one in found.maps.values()] == [1, 0]
     assert found.counters == ("localhost-nodeport-rejected-udp",)
+
+
+@pytest.mark.parametrize("family", ["ip", "ip6"])
+def test_a_real_kube_proxys_table(family: str) -> None:
+    """Names by the text that nft prints; whose they are by the source of kube-proxy: all are its own."""
+    folder = Path(__file__).parents[1] / "fixtures" / "nft"
+    printed = (folder / f"kube-proxy-1.37.2-{family}.txt").read_text(encoding="utf-8")
+    output = (folder / f"kube-proxy-1.37.2-{family}.json").read_text(encoding="utf-8")
+    found = parse.parse_table(output, family, "kube-proxy")
+    parts = {"chain": list(found.chains), "set": list(found.sets), "map": list(found.maps)}
+    assert parts == {kind: re.findall(rf"^\t{kind} (\S+) {{", printed, re.MULTILINE) for kind in parts}
+    assert all(nft_owner(f"nft_{kind}", name).owner == "kube-proxy" for kind, names in parts.items() for name in names)
 
 
 def test_tables() -> None:
