@@ -65,9 +65,9 @@ def plan_servers(
             draft.add(server)
         else:
             _change(draft, server, there, _Unlisted.under(wanted, server.key, draining))
-    for server in actual.values():
-        if wanted.purges(server.key):
-            draft.remove(server)
+    # Sorted: a kernel that resizes its table meanwhile says the same in another order, and the plan has to be the same.
+    for key in sorted(filter(wanted.purges, actual)):
+        draft.remove(actual[key])
     return draft.plan()
 
 

@@ -201,5 +201,6 @@ def test_the_plan_leads_to_what_it_says_and_then_nothing_is_left(
     )
     assert not plan_servers(wanted, after, draining_in(wanted, actual)).operations
     assert (render(plan.before) == render(plan.after)) == (not plan.operations)
+    assert plan_servers(wanted, dict(reversed(actual.items()))).actions == plan.actions
     reordered = dataclasses.replace(wanted, servers=dict(reversed(listed.items())))
     assert set(plan_servers(reordered, actual).operations) == set(plan.operations)
