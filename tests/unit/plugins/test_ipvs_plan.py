@@ -191,7 +191,7 @@ def test_the_plan_leads_to_what_it_says_and_then_nothing_is_left(
     unlisted: str,
     purge: bool,
 ) -> None:
-    networks = (ipaddress.ip_network("10.96.0.0/31"),) if purge and present else ()
+    networks = (ipaddress.ip_network("10.96.0.0/30"),) if purge and present else ()
     kept = frozenset(listed) if unlisted == "keep" else frozenset()
     wanted = Wanted(listed, present, kept, networks, unlisted.startswith("drain"), 60 * unlisted.endswith("wait"))
     plan = plan_servers(wanted, actual)
