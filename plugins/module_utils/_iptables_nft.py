@@ -13,15 +13,16 @@ texts belong together in their order.
 
 from __future__ import annotations
 
-import json
 import re
 import typing as t
 
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import NOT_FOUND
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import Runner
     from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Location, Table, Transaction
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_handles import RuleHandles
 
 WORTHWHILE = 1000
 """Lines of a transaction below which iptables-restore is as fast as the look-ups that nft needs first."""
@@ -36,21 +37,22 @@ class Unsuitable(Exception):
     """nft cannot do this here: it is missing, too old, or a chain is not what it was when it was read."""
 
 
-def remove_by_name(runner: Runner, transaction: Transaction, table: Table) -> str | None:
+def remove_by_name(runner: Runner, transaction: Transaction, table: Table, handles: RuleHandles) -> str | None:
     """Carry out a transaction that only removes, all or nothing; the reason why nft refused it, or None.
 
     :param table: the table as it was read
+    :param handles: asks the kernel for them
     :raises Unsuitable: when nothing was tried
     """
     if not transaction.only_removes or transaction.location.backend != "nft" or len(transaction.lines) < WORTHWHILE:
         raise Unsuitable
-    result = runner(["nft", "-f", "-"], _script(runner, transaction, table))
+    result = runner(["nft", "-f", "-"], _script(runner, transaction, table, handles))
     if result.rc == NOT_FOUND:
         raise Unsuitable
     return None if result.rc == 0 else " ".join(result.err.split("\n", 3)[:3]).strip() or f"nft ended with {result.rc}"
 
 
-def _script(runner: Runner, transaction: Transaction, table: Table) -> str:
+def _script(runner: Runner, transaction: Transaction, table: Table, handles: RuleHandles) -> str:
     at = transaction.location
     where = f"{_NFT_FAMILY[at.family]} {at.table}"
     leaving: dict[str, list[str]] = {}
@@ -66,33 +68,27 @@ def _script(runner: Runner, transaction: Transaction, table: Table) -> str:
     deletions = [
         f"delete rule {where} {chain} handle {handle}"
         for chain, specs in leaving.items()
-        for handle in _handles_of(runner, at, chain, specs, table.chains[chain])
+        for handle in _handles_of(runner, handles, at, chain, specs, table.chains[chain])
     ]
     return "\n".join((*deletions, *commands, ""))
 
 
 def _handles_of(  # what is asked for, where, and what is known of it
-    runner: Runner, at: Location, chain: str, specs: t.Iterable[str], known: t.Sequence[str]
+    runner: Runner, handles: RuleHandles, at: Location, chain: str, specs: t.Iterable[str], known: t.Sequence[str]
 ) -> list[int]:
     """The handles of these rules of a chain, which has to be as known."""
-    before = _handles(runner, at, chain)
-    if _rules(runner, at, chain) != list(known) or len(before) != len(known) or _handles(runner, at, chain) != before:
+    try:
+        before = handles(at.family, at.table, chain)
+        same = _rules(runner, at, chain) == list(known) and handles(at.family, at.table, chain) == before
+    except KubeProxyError:
+        raise Unsuitable from None
+    if not same or len(before) != len(known):
         raise Unsuitable
     by_text: dict[str, list[int]] = {}
     for spec, handle in zip(reversed(known), reversed(before)):
         by_text.setdefault(spec, []).append(handle)
     # The first of equals, as iptables -D does.
     return [by_text[spec].pop() for spec in specs]
-
-
-def _handles(runner: Runner, at: Location, chain: str) -> list[int]:
-    result = runner(["nft", "-j", "-a", "list", "chain", _NFT_FAMILY[at.family], at.table, chain])
-    if result.rc != 0:
-        raise Unsuitable
-    try:
-        return [int(item["rule"]["handle"]) for item in json.loads(result.out)["nftables"] if "rule" in item]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise Unsuitable from None
 
 
 def _rules(runner: Runner, at: Location, chain: str) -> list[str]:

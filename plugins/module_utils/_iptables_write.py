@@ -17,10 +17,12 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import K
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Table, Tables, Transaction
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_nft import Unsuitable, remove_by_name
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import run_tool
+from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_handles import rule_handles
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import CommandResult, Runner
     from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Plan
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_handles import RuleHandles
 
 LOCK_SECONDS = 30
 """How long the legacy backend may wait for /run/xtables.lock."""
@@ -42,14 +44,18 @@ class RestoreFailed(KubeProxyError):
 
 
 def apply_plan(
-    runner: Runner, plan: Plan[Tables, Transaction], replan: t.Callable[[], Plan[Tables, Transaction]]
+    runner: Runner,
+    plan: Plan[Tables, Transaction],
+    replan: t.Callable[[], Plan[Tables, Transaction]],
+    handles: RuleHandles = rule_handles,
 ) -> None:
     """Carry out a plan; where a table has changed meanwhile, carry out what is planned from its new state.
 
     :param replan: reads the tables and plans again
+    :param handles: asks the kernel for the handles of rules
     :raises RestoreFailed: when a transaction is refused although its table has not changed, or at the last attempt
     """
-    refusal = _carry_out(runner, plan, nft=True)
+    refusal = _carry_out(runner, plan, handles)
     for _attempt in range(ATTEMPTS - 1):
         if refusal is None:
             return
@@ -57,25 +63,29 @@ def apply_plan(
         unchanged = refusal.transaction in plan.operations
         if unchanged and not refusal.by_nft:
             break
-        refusal = _carry_out(runner, plan, nft=not unchanged)
+        refusal = _carry_out(runner, plan, None if unchanged else handles)
     if refusal is not None:
         raise refusal
 
 
-def _carry_out(runner: Runner, plan: Plan[Tables, Transaction], nft: bool) -> RestoreFailed | None:
-    """Run the transactions up to the first one that is refused, and return why it was."""
+def _carry_out(runner: Runner, plan: Plan[Tables, Transaction], handles: RuleHandles | None) -> RestoreFailed | None:
+    """Run the transactions up to the first one that is refused, and return why it was.
+
+    :param handles: None: nft is not asked
+    """
     try:
         for transaction in plan.operations:
-            if not (nft and _removed_by_name(runner, transaction, plan.before[transaction.location])):
+            table = plan.before[transaction.location]
+            if handles is None or not _removed_by_name(runner, transaction, table, handles):
                 _restore(runner, transaction)
     except RestoreFailed as refusal:
         return refusal
     return None
 
 
-def _removed_by_name(runner: Runner, transaction: Transaction, table: Table) -> bool:
+def _removed_by_name(runner: Runner, transaction: Transaction, table: Table, handles: RuleHandles) -> bool:
     try:
-        reason = remove_by_name(runner, transaction, table)
+        reason = remove_by_name(runner, transaction, table, handles)
     except Unsuitable:
         return False
     if reason is not None:

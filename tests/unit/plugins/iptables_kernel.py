@@ -10,7 +10,6 @@ C(-F) and C(-X) a chain, C(-X) one that is empty and that no rule leads to; a tr
 
 from __future__ import annotations
 
-import json
 import typing as t
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def _one(chains: dict[str, list[str]], command: str, name: str, spec: str) -> No
 class FakeNode:
     """Answers iptables and nft commands: C(saved) are outputs by (backend, family), C(version) what plain iptables says.
 
-    A rule's handle is its place in its chain, times ten: what nft shows is made from the tables at that moment.
+    A rule's handle is its place in its chain, times ten: what the kernel says is made from the tables at that moment.
     """
 
     def __init__(self, saved: t.Mapping[tuple[str, str], str], version: str = "iptables v1.8.11 (nf_tables)\n") -> None:
@@ -88,7 +87,7 @@ class FakeNode:
         if argv[1:] == ["--version"]:
             return CommandResult(0, self.version, "")
         if argv[0] == "nft":
-            return self._nft_script(stdin or "") if stdin is not None else self._nft_list(*argv[-3:])
+            return self._nft_script(stdin or "")
         if "-S" in argv:
             at = Location("nft", FAMILY[argv[0].split("-")[0]], argv[2])
             return CommandResult(0, "".join(f"-A {argv[4]} {spec}\n" for spec in self.tables[at].chains[argv[4]]), "")
@@ -99,10 +98,11 @@ class FakeNode:
             return self._saved(self.save(backend, FAMILY[base]), path)
         return self._restore(backend, FAMILY[base], stdin or "")
 
-    def _nft_list(self, family: str, table: str, chain: str) -> CommandResult:
-        rules = self.tables[Location("nft", NFT_FAMILY[family], table)].chains[chain]
-        items = [{"metainfo": {}}, {"chain": {}}, *({"rule": {"handle": 10 * n}} for n in range(1, len(rules) + 1))]
-        return CommandResult(0, json.dumps({"nftables": items}), "")
+    def handles(self, family: str, table: str, chain: str) -> list[int]:
+        """What the kernel says over netlink."""
+        self.calls.append(f"handles of {table} {chain}")
+        rules = self.tables[Location("nft", family, table)].chains[chain]
+        return [10 * place for place in range(1, len(rules) + 1)]
 
     def _nft_script(self, script: str) -> CommandResult:
         """The same as lines of iptables-restore, so that both obey one kernel."""

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _iptables_nft
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import CommandResult
 from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Plan
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Location, Tables, Transaction
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_plan import plan_chains
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_wanted import WantedChains
@@ -40,9 +41,9 @@ LOOKS = [
     call
     for chain in ("OUTPUT", "PREROUTING")
     for call in (
-        f"nft -j -a list chain ip nat {chain}",
+        f"handles of nat {chain}",
         f"iptables-nft -t nat -S {chain}",
-        f"nft -j -a list chain ip nat {chain}",
+        f"handles of nat {chain}",
     )
 ]
 RESTORE = "iptables-nft-restore -w 30 --noflush"
@@ -59,7 +60,7 @@ def replan(node: FakeNode) -> Plan[Tables, Transaction]:
 
 
 def apply(node: FakeNode, runner: t.Callable[..., CommandResult] | None = None) -> None:
-    apply_plan(runner or node, replan(node), lambda: replan(node))
+    apply_plan(runner or node, replan(node), lambda: replan(node), node.handles)
 
 
 def test_one_transaction_of_nft_with_rules_by_handle() -> None:
@@ -93,7 +94,7 @@ def test_small_removals_and_additions_and_legacy_are_left_to_iptables(monkeypatc
         {("nft", "ipv4"): "*nat\n:OUTPUT ACCEPT [0:0]\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n"}
     )
     present = plan_chains(WantedChains(True, mode="ipvs"), dict(node.tables))
-    apply_plan(node, present, lambda: present)
+    apply_plan(node, present, lambda: present, node.handles)
     assert node.calls == [RESTORE]
     monkeypatch.setattr(_iptables_nft, "WORTHWHILE", 1000)
     small = FakeNode({("nft", "ipv4"): NAT})
@@ -110,26 +111,23 @@ def test_without_a_tool_iptables_restore_does_it(missing: str) -> None:
     assert node.tables[AT].chains == {"OUTPUT": (MINE,), "PREROUTING": (MINE,)}
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        CommandResult(1, "", "Error: JSON support not compiled-in\n"),
-        CommandResult(0, "table ip nat {\n}\n", ""),
-        CommandResult(0, '{"nftables": [{"rule": {}}]}', ""),
-        CommandResult(0, '{"nftables": [{"rule": {"handle": 4}}]}', ""),
-        CommandResult(0, "[]", ""),
-        CommandResult(0, "[" * 100000, ""),
-    ],
-)
-def test_an_nft_that_does_not_tell_handles_is_not_used(answer: CommandResult) -> None:
+@pytest.mark.parametrize("said", [[], [10], [10, 20, 30, 40]])
+def test_handles_that_do_not_fit_the_rules_are_not_used(said: list[int]) -> None:
     node = FakeNode({("nft", "ipv4"): NAT})
-
-    def runner(argv: t.Sequence[str], stdin: str | None = None) -> CommandResult:
-        return answer if argv[0] == "nft" else node(argv, stdin)
-
-    apply(node, runner)
+    plan = replan(node)
+    apply_plan(node, plan, lambda: replan(node), lambda *_chain: said)
     assert node.calls[-1] == RESTORE
     assert node.tables[AT].chains == {"OUTPUT": (MINE,), "PREROUTING": (MINE,)}
+
+
+def test_a_kernel_that_says_no_handles_leaves_it_to_iptables() -> None:
+    node = FakeNode({("nft", "ipv4"): NAT})
+
+    def refuse(*_chain: str) -> list[int]:
+        raise KubeProxyError("Cannot list the rules", "Operation not permitted")
+
+    apply_plan(node, replan(node), lambda: replan(node), refuse)
+    assert node.calls == [RESTORE]
 
 
 def test_what_nft_refuses_of_an_unchanged_table_iptables_restore_is_asked() -> None:
@@ -161,7 +159,7 @@ def test_a_chain_that_changed_since_it_was_read_is_planned_anew() -> None:
     plan = replan(node)
     chains = node.tables[AT].chains
     node.tables[AT] = replace(node.tables[AT], chains={**chains, "OUTPUT": (PORTALS, MINE), "PREROUTING": (MINE,)})
-    apply_plan(node, plan, lambda: replan(node))
+    apply_plan(node, plan, lambda: replan(node), node.handles)
     assert node.tables[AT].chains == {"OUTPUT": (MINE,), "PREROUTING": (MINE,)}
     # The first look shows the change; iptables-restore fails on the rules that are gone; then nft does the new plan.
     assert node.calls == [
@@ -172,16 +170,9 @@ def test_a_chain_that_changed_since_it_was_read_is_planned_anew() -> None:
 def test_a_chain_that_changes_between_two_looks_is_not_removed_by_handle() -> None:
     node = FakeNode({("nft", "ipv4"): NAT})
     plan = replan(node)
-    seen: list[str] = []
-
-    def runner(argv: t.Sequence[str], stdin: str | None = None) -> CommandResult:
-        seen.append(" ".join(argv))
-        if len(seen) == 3:
-            return CommandResult(0, '{"nftables": [{"rule": {"handle": 10}}, {"rule": {"handle": 70}}]}', "")
-        return node(argv, stdin)
-
-    apply_plan(runner, plan, lambda: replan(node))
-    assert seen == [*LOOKS[:3], RESTORE]
+    answers = iter([[10, 20], [10, 70]])
+    apply_plan(node, plan, lambda: replan(node), lambda *_chain: next(answers))
+    assert node.calls == ["iptables-nft -t nat -S OUTPUT", RESTORE]
 
 
 def test_a_name_that_nft_does_not_take_is_left_to_iptables() -> None:
@@ -190,7 +181,7 @@ def test_a_name_that_nft_does_not_take_is_left_to_iptables() -> None:
     )
     wanted = replace(WANTED, on_foreign="remove_jump")
     plan = plan_chains(wanted, dict(node.tables))
-    apply_plan(node, plan, lambda: plan)
+    apply_plan(node, plan, lambda: plan, node.handles)
     assert node.calls[-1] == RESTORE
     assert not any(call.startswith("nft -f") for call in node.calls)
     assert node.tables[AT].chains["9my{chain"] == ()
