@@ -21,7 +21,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool i
     default_backend,
     save_tables,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_parse import parse_builtin
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_presence import is_in_kernel
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import TABLES
 
 if t.TYPE_CHECKING:
@@ -106,22 +106,9 @@ class NodeTables:
     def _is_there(self, at: Location) -> bool:
         """Whether looking at a table, or at any where none is named, makes nothing that was not there."""
         if at.backend != "legacy":
-            return self._nft_is_there()
+            return is_in_kernel(self._files, "nf_tables", "nft_do_chain")
         names = (self._files.text(_NAMES[at.family]) or "").split()
         return at.table in names if at.table else bool(names)
-
-    def _nft_is_there(self) -> bool:
-        files = self._files
-        if not files.exists("/proc/modules"):
-            return True  # a kernel without loadable modules: looking cannot load any
-        if files.exists("/sys/module/nf_tables"):
-            return True
-        release = (files.text("/proc/sys/kernel/osrelease") or "").strip()
-        builtin = files.text(f"/lib/modules/{release}/modules.builtin")
-        if builtin is not None:
-            return "nf_tables" in parse_builtin(builtin)
-        # A container without its kernel's files: built-in code shows in the kernel's symbols.
-        return " nft_do_chain\n" in (files.text("/proc/kallsyms") or "")
 
 
 def _hinted(*reads: Read) -> str:

@@ -146,6 +146,14 @@ def test_purge_stays_inside_of_its_networks() -> None:
     assert verbs(plan) == ["remove TCP 10.96.0.2:80", "remove UDP [fd00::]:53"]
 
 
+def test_purge_goes_in_one_order_whatever_order_the_kernel_lists() -> None:
+    actual = table(server(last=3), server(last=2), server(last=4))
+    wanted = Wanted({}, purge=(ipaddress.ip_network("10.96.0.0/24"),))
+    removals = [f"remove TCP 10.96.0.{last}:80" for last in (2, 3, 4)]
+    assert verbs(plan_servers(wanted, actual)) == removals
+    assert verbs(plan_servers(wanted, dict(reversed(actual.items())))) == removals
+
+
 REALS = st.builds(
     RealServer,
     st.integers(1, 4).map(lambda last: bytes([10, 0, 0, last])),
