@@ -137,7 +137,7 @@ def ill_typed(values: t.Mapping[str, t.Any]) -> list[str]:
     return list(_ill_typed(values, {**FIELDS, "mode": _TEXT}, ()))
 
 
-def _ill_typed(values: t.Mapping[str, t.Any], fields: Fields, above: tuple[str, ...]) -> t.Iterator[str]:
+def _ill_typed(values: t.Mapping[t.Any, t.Any], fields: Fields, above: tuple[t.Any, ...]) -> t.Iterator[str]:
     for key in fields.keys() & values.keys():
         path, field, value = (*above, key), fields[key], values[key]
         kind = field.kind if isinstance(field, Field) else "mapping"
@@ -145,7 +145,7 @@ def _ill_typed(values: t.Mapping[str, t.Any], fields: Fields, above: tuple[str, 
         if value is None:
             continue
         if not fits(value):
-            yield f"{'.'.join(path)} must be {wanted}, it is {value!r}."
+            yield f"{'.'.join(map(str, path))} must be {wanted}, it is {value!r}."
         elif not isinstance(field, Field):
             inner = dict.fromkeys(value, field.field) if isinstance(field, MapOf) else field
             yield from _ill_typed(value, inner, path)

@@ -209,6 +209,8 @@ def held(bare: Node) -> t.Iterator[Node]:
     bare.module("ipvs_virtual_server", {**HELD, "real_servers": [LOCAL]})
     bare.run("nohup python3 /tmp/hold.py >/dev/null 2>&1 & echo $! >/tmp/holder")
     bare.wait("the connection", "test -e /tmp/held", 30)
+    # The kernel adds up its per-CPU statistics every two seconds or later (ip_vs_est.c), and shows the sum.
+    bare.wait("the connection in the statistics", f'test "$({TOTAL})" = 1', 120)
     yield bare
     bare.run("kill $(cat /tmp/holder); ip address delete 10.99.0.1/32 dev lo")
 
@@ -217,10 +219,13 @@ HELD = {"address": "10.99.0.1", "port": 80}
 LOCAL = {"address": "127.0.0.1", "port": 8099}
 
 
+TOTAL = "ipvsadm -Ln --stats --exact | awk '/->/ && /127.0.0.1/ {print $3}'"
+
+
 def counters(node: Node) -> list[str]:
     """Weight, active and inactive connections of the destination, and the connections it ever had."""
     weight, active, inactive = node.run("ipvsadm -Ln | awk '/->/ && /127.0.0.1/ {print $4, $5, $6}'").split()
-    (total,) = node.run("ipvsadm -Ln --stats --exact | awk '/->/ && /127.0.0.1/ {print $3}'").split()
+    (total,) = node.run(TOTAL).split()
     return [weight, active, inactive, total]
 
 

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput, KubeProxyError
@@ -466,6 +466,7 @@ sections = st.one_of(garbage, st.dictionaries(inner_names, garbage, max_size=3))
     st.dictionaries(st.sampled_from([*FIELDS, "mode", "future"]), sections, max_size=5),
     st.sampled_from([None, True, False]),
 )
+@example({"featureGates": {None: 0}}, None)
 def test_any_values_are_read_or_refused_in_words(values: dict[str, t.Any], style: bool | None) -> None:
     document = {"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration", **values}
     assert judged(yaml.safe_dump(document, default_flow_style=style, allow_unicode=True))
