@@ -83,6 +83,18 @@ class Part(t.NamedTuple):
     family: int
     name: str = ""
 
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        words = {
+            "ipset": f"ipset {self.name}",
+            "device_addresses": "addresses of kube-ipvs0",
+            "nft_set": f"nft set {self.name}",
+            "health_check_ports": "open health-check ports",
+            "node_port_addresses": "addresses that NodePorts answer on",
+        }
+        return f"{words.get(self.kind, self.kind)} (IPv{self.family})"
+
 
 class Defect(t.NamedTuple):
     """Something about the structure of the dataplane that is wrong whatever Services there are.

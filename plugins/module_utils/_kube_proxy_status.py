@@ -20,8 +20,8 @@ FAMILIES = ("ipv4", "ipv6")
 # Releases before the label have one gauge for all families.
 ALL_FAMILIES = "all"
 
-_LAST_SYNC = "kubeproxy_sync_proxy_rules_last_timestamp_seconds"
-_LAST_QUEUED = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds"
+LAST_SYNC = "kubeproxy_sync_proxy_rules_last_timestamp_seconds"
+LAST_QUEUED = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds"
 _PROCESS_START = "process_start_time_seconds"
 _BUILD_INFO = "kubernetes_build_info"
 _FAILURES = re.compile(r"kubeproxy_(?:sync_proxy_rules_)?(\w+_failures)_total")
@@ -84,7 +84,8 @@ def _first(samples: t.Iterable[Sample], name: str) -> Sample | None:
     return next((sample for sample in samples if sample.name == name), None)
 
 
-def _family(sample: Sample) -> str:
+def family_of(sample: Sample) -> str:
+    """The IP family that a sample is about, or L(ALL_FAMILIES)."""
     return sample.labels.get("ip_family", "").lower() or ALL_FAMILIES
 
 
@@ -102,8 +103,8 @@ def read_sync(
     its first sync), or when its health lists it. C(required) replaces that by the caller's own list.
     """
     build, start = _first(samples, _BUILD_INFO), _first(samples, _PROCESS_START)
-    done = {_family(sample): sample.value for sample in samples if sample.name == _LAST_SYNC}
-    seen = {_family(sample) for sample in samples if sample.name in (_LAST_SYNC, _LAST_QUEUED)}
+    done = {family_of(sample): sample.value for sample in samples if sample.name == LAST_SYNC}
+    seen = {family_of(sample) for sample in samples if sample.name in (LAST_SYNC, LAST_QUEUED)}
     if ALL_FAMILIES in done:
         seen, done = {ALL_FAMILIES}, {ALL_FAMILIES: done[ALL_FAMILIES]}
     elif required:
@@ -129,7 +130,7 @@ def read_failures(samples: t.Iterable[Sample]) -> dict[str, dict[str, int]]:
         counter = _FAILURES.fullmatch(sample.name)
         if counter and math.isfinite(sample.value):
             families = found.setdefault(counter.group(1), {})
-            family = _family(sample)
+            family = family_of(sample)
             families[family] = families.get(family, 0) + int(sample.value)
     return found
 
