@@ -89,10 +89,11 @@ def tokens(spec: str) -> list[str]:
 
 def same_rule(one: str, other: str) -> bool:
     """Whether two texts mean the same rule: matches may come in any order, as releases of iptables differ in that."""
-    return one == other or (_parts(one) == _parts(other))
+    return one == other or (rule_parts(one) == rule_parts(other))
 
 
-def _parts(spec: str) -> list[list[str]]:
+def rule_parts(spec: str) -> list[list[str]]:
+    """A rule's matches and its target, each by its words, in one order whichever they were printed in."""
     parts: list[list[str]] = [[]]
     for word in tokens(spec):
         if word in ("-m", "-j", "-g"):

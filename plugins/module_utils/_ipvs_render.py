@@ -48,13 +48,14 @@ def render_table(table: Table) -> str:
 
 
 def server_lines(server: VirtualServer) -> t.Iterator[str]:
-    name = _switch(server.key)
+    name = service_switch(server.key)
     yield f"-A {name} -s {server.scheduler}{_server_settings(server)}"
     for real in sorted(server.real_servers):
         yield f"-a {name} -r {real}{_real_settings(real)}"
 
 
-def _switch(key: ServerKey) -> str:
+def service_switch(key: ServerKey) -> str:
+    """A virtual server as C(ipvsadm) takes it: C(-t 10.96.0.1:443)."""
     if key.fwmark:
         return f"-f {key.fwmark}" + (" -6" if key.family == IPV6 else "")
     protocol = protocol_name(key.protocol)
