@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 import typing as t
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _ipvs_codec as codec
@@ -26,6 +25,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model impo
     Timeouts,
     VirtualServer,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_socket import Socket, open_socket
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_wire import (
     FLAG_ACK,
     FLAG_DUMP_INTERRUPTED,
@@ -42,30 +42,14 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_wire impor
 #: The kernel works a whole send off before it returns; this many keep its answers well inside the smallest receive buffer.
 BATCH = 128
 READ_ATTEMPTS = 5
-_RECEIVE_BUFFER = 4 << 20
+LIST_ATTEMPTS = 20
 #: The kernel makes no answer larger than 32 KiB (C(netlink_dump) in C(net/netlink/af_netlink.c)).
 _LARGEST_ANSWER = 64 << 10
-_ANSWER_SECONDS = 60
-_NETLINK_GENERIC = 16
-_SOL_NETLINK = 270
-_NETLINK_CAP_ACK = 10
-_NETLINK_EXT_ACK = 11
-_SO_RCVBUFFORCE = 33
 
 Take = t.Callable[[Buffer, Message], None]
 
 NEEDS_ROOT = "This needs root (the capability CAP_NET_ADMIN): set become: true."
 NO_IPVS = "Load the module ip_vs first: netops.kube_proxy.ipvs_module_loaded names the package that has it."
-
-
-class Socket(t.Protocol):
-    """What is used of a netlink socket."""
-
-    def send(self, data: bytes, /) -> int: ...
-
-    def recv_into(self, buffer: bytearray, nbytes: int, flags: int, /) -> int: ...
-
-    def close(self) -> None: ...
 
 
 class Failure(t.NamedTuple):
@@ -85,23 +69,6 @@ class Refused(Exception):
         super().__init__(self.words)
 
 
-def open_socket() -> Socket:
-    """A generic netlink socket with short answers, a time limit, and a receive buffer that holds thousands of answers."""
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_GENERIC)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-    except OSError:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-    try:
-        sock.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
-        sock.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
-    except OSError:
-        pass  # a kernel before 4.12: longer answers, fewer words
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_SECONDS, 0))
-    sock.bind((0, 0))
-    return sock
-
-
 class Ipvs:
     """A connection to the kernel's IPVS. Its methods raise L(KubeProxyError) only."""
 
@@ -109,6 +76,7 @@ class Ipvs:
         self._sequence = 0
         self._buffer = bytearray(_LARGEST_ANSWER)
         self._family = 0
+        self._received = 0
         self._interrupted = False
         try:
             self._socket = connect()
@@ -163,21 +131,49 @@ class Ipvs:
         self, select: t.Callable[[ServerKey], bool], known: Servers
     ) -> dict[ServerKey, VirtualServer] | None:
         """The table, or nothing when it changed while it was read, so that its parts may not fit together."""
-        heads: list[VirtualServer] = []
         servers: dict[ServerKey, VirtualServer] = {}
         self._interrupted = False
-        self._query(
-            "Cannot read the virtual servers",
-            lambda sequence: codec.dump_request(self._family, sequence),
-            lambda buffer, message: heads.append(codec.read_server(buffer, message)),
-        )
-        for head in heads:
+        for head in self._list_twice():
             if select(head.key):
                 servers[head.key] = head._replace(real_servers=self.read_real_servers(head.key))
             else:
                 earlier = known.get(head.key, head)
                 servers[head.key] = head._replace(real_servers=earlier.real_servers)
         return None if self._interrupted else servers
+
+    def _list_twice(self) -> list[VirtualServer]:
+        """The virtual servers without their destinations.
+
+        The kernel walks its hash table anew for each answer and skips as many as it has told already
+        (C(ip_vs_genl_dump_services)). Where the table grows while it fills (seen on Linux 7.2), some are told twice and
+        others not at all when that happens between two answers, and no flag says so. Hence two lists in a row that agree.
+        """
+        heads, in_one = self._list()
+        left = LIST_ATTEMPTS
+        while not in_one:
+            before = {head.key for head in heads}
+            heads, in_one = self._list()
+            if len(heads) == len(before) and all(head.key in before for head in heads):
+                break
+            left -= 1
+            if not left:
+                self._interrupted = True
+                break
+        return heads
+
+    def _list(self) -> tuple[list[VirtualServer], bool]:
+        """One list, and whether it came in one answer."""
+        heads: list[VirtualServer] = []
+        answers: set[int] = set()
+
+        def take(buffer: Buffer, message: Message) -> None:
+            heads.append(codec.read_server(buffer, message))
+            answers.add(self._received)
+
+        self._query(
+            "Cannot read the virtual servers", lambda sequence: codec.dump_request(self._family, sequence), take
+        )
+        return heads, len(answers) <= 1
 
     def read_real_servers(self, key: ServerKey) -> tuple[RealServer, ...]:
         """The destinations of one virtual server; none when there is no such one."""
@@ -239,6 +235,7 @@ class Ipvs:
         """The messages that answer requests from the sequence number C(first) on; older ones are left-overs."""
         while True:
             size = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
+            self._received += 1
             if size > len(self._buffer):
                 raise MalformedReply(f"an answer of {size} bytes where the kernel's limit is 32 KiB")
             for message in messages(self._buffer, size):

@@ -85,12 +85,8 @@ def test_a_kube_proxy_that_syncs_beside_us_loses_nothing(cluster: Cluster, node:
 
     def edit() -> None:
         for name in names:
-            manifest = {
-                "apiVersion": "v1",
-                "kind": "Service",
-                "metadata": {"name": name},
-                "spec": {"ports": [{"port": 80}]},
-            }
+            metadata, spec = {"name": name}, {"ports": [{"port": 80}]}
+            manifest = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
             try:
                 cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
             except AssertionError as error:

@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import HealthCheck, given, settings
 
+from tests import labkit
 from tests.labkit import Node
-from tests.labkit.ipvs import Item, cases, driver, judge
+from tests.labkit.ipvs import CLEAN, LIBRARY, Item, cases, driver, judge, ship
 
 CASES = 300
 
@@ -24,3 +27,18 @@ def test_any_table_becomes_any_other(node: Node) -> None:
 
         check()
         assert on.cases >= CASES
+
+
+def test_a_table_that_grows_is_read_whole(node: Node) -> None:
+    """Right after thousands were added to a fresh ip_vs the kernel moves them into a larger table. Of six tries five failed."""
+    ship(node)
+    program = Path(labkit.__file__).with_name("ipvs_bench.py").read_text("utf-8")
+    node.run(f"cat >{LIBRARY}/bench.py", stdin=program)
+    try:
+        for _ in range(5):
+            node.run(f"{CLEAN}; modprobe ip_vs && modprobe ip_vs_rr")
+            # It ends with an error when what is read afterwards is not what was added.
+            node.run(f"PYTHONPATH={LIBRARY} python3 {LIBRARY}/bench.py own 5000 1 0")
+            assert node.run("grep -c '^TCP' /proc/net/ip_vs").strip() == "5000"
+    finally:
+        node.run(CLEAN)

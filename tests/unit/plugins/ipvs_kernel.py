@@ -47,6 +47,7 @@ class FakeKernel:
         self.sends: list[int] = []
         self.timeouts = [900, 120, 300]
         self.interrupt_dumps = 0
+        self.resize_lists = 0
         self.lose_answers = 0
         self.missing = False
 
@@ -109,6 +110,10 @@ class FakeKernel:
             bodies = [
                 pack([(2, pack(self.dest_out(d)))]) for d in self.dests.get(self.key(parse(attrs[1])), {}).values()
             ]
+        if command == 4 and self.resize_lists:
+            self.resize_lists -= 1
+            # The table is another one after the first answer, and as many are skipped as were told.
+            bodies[3:] = (bodies[1:] + bodies[:1])[3:]
         for start in range(0, len(bodies), 3):
             self.queue.append(b"".join(self.message(FAMILY, flags, seq, body) for body in bodies[start : start + 3]))
         self.queue.append(struct.pack("=IHHIIi", 20, 3, flags, seq, 0, 0))

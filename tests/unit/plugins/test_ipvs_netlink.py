@@ -159,6 +159,21 @@ def test_an_interrupted_dump_is_read_again_within_limits(loaded: str) -> None:
         lines(kernel, loaded)
 
 
+def test_a_list_that_the_kernel_tells_from_two_tables_is_read_again(loaded: str) -> None:
+    """One virtual server is told twice then, and another one not at all."""
+    kernel = FakeKernel()
+    run(kernel, loaded, *({**WEB, "port": port} for port in range(1, 11)))
+    whole = lines(kernel, loaded)
+    assert len(whole) == 30
+    kernel.resize_lists = 3
+    assert lines(kernel, loaded) == whole
+    kernel.resize_lists = 1
+    run(kernel, loaded, *({**WEB, "port": port, "scheduler": "wrr"} for port in range(1, 11)))
+    kernel.resize_lists = 999
+    with pytest.raises(KubeProxyError, match="they changed during each of 5 attempts"):
+        lines(kernel, loaded)
+
+
 def test_lost_answers_are_settled_by_reading_again(loaded: str) -> None:
     kernel = FakeKernel()
     session = Session(wanted_from_options({"virtual_servers": [WEB]}), ipvs(kernel), loaded)
