@@ -12,7 +12,8 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import decode
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
-from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_ipvs import node_of, virtual_servers
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_ipvs import virtual_servers
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import node_of
 
 MODES = ("iptables", "ipvs", "nftables")
 

@@ -5,23 +5,21 @@
 """What of a cluster decides what kube-proxy programs, small enough to hand to every node. Private to this collection.
 
 The state is plain JSON: C(services), C(slices) and C(nodes) reduced to the fields that C(_service_model) reads,
-C(config) (the KubeProxyConfiguration as written, null when there is none to read), and the C(release) of kube-proxy.
+C(service_cidrs) (the networks of ClusterIPs), C(config) (the KubeProxyConfiguration as written, null when there is none to
+read), and the C(release) of kube-proxy. C(rv) of a Service or slice is its C(resourceVersion).
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import typing as t
-import zlib
 
-from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod import is_alive
+from ansible_collections.netops.kube_proxy.plugins.module_utils._packed import pack, unpack
 
 Object = t.Mapping[str, t.Any]
 State = t.Dict[str, t.Any]
 
-VERSION = 1
+VERSION = 2
 
 PROXY_NAME = "service.kubernetes.io/service-proxy-name"
 HEADLESS = "service.kubernetes.io/headless"
@@ -35,8 +33,10 @@ def build(
     nodes: t.Sequence[Object],
     config: Object | None,
     release: str,
+    service_cidrs: t.Sequence[Object] = (),
 ) -> State:
     """The state of a cluster from its API objects."""
+    networks = {str(network) for one in service_cidrs for network in (one.get("spec") or {}).get("cidrs") or ()}
     return {
         "version": VERSION,
         "release": release,
@@ -44,29 +44,29 @@ def build(
         "services": [reduce_service(one) for one in services],
         "slices": [reduce_slice(one) for one in slices],
         "nodes": [reduce_node(one) for one in nodes],
+        "service_cidrs": sorted(networks),
     }
 
 
 def encode(state: State) -> str:
     """The state as one line of text."""
-    return base64.b64encode(zlib.compress(json.dumps(state, separators=(",", ":"), sort_keys=True).encode())).decode()
+    return pack(state)
 
 
 def decode(text: str) -> State:
     """The state of C(encode). Raises C(InvalidInput) for anything else."""
-    try:
-        state = json.loads(zlib.decompress(base64.b64decode(text.encode(), validate=True)))
-    except (AttributeError, ValueError, zlib.error) as error:
-        raise InvalidInput(
-            "This is not the state of a cluster",
-            remedy="Hand over the value 'state' that cluster_services_info returned.",
-        ) from error
-    if not isinstance(state, dict) or state.get("version") != VERSION:
-        raise InvalidInput(
-            "This state of a cluster is of another release of this collection",
-            remedy="Gather it again with cluster_services_info.",
-        )
-    return state
+    remedy = "Hand over the value 'state' that cluster_services_info of this collection returned."
+    return unpack(text, "the state of a cluster", VERSION, remedy)
+
+
+def object_versions(state: Object) -> dict[str, str]:
+    """Of each Service (C(namespace/name)) a text that is another one as soon as the Service or one of its EndpointSlices
+    changes, comes or goes."""
+    slices: dict[str, list[str]] = {}
+    for one in state["slices"]:
+        slices.setdefault(f"{one.get('namespace')}/{one.get('service')}", []).append(str(one.get("rv")))
+    names = ((f"{one.get('namespace')}/{one.get('name')}", one) for one in state["services"])
+    return {name: " ".join([str(one.get("rv")), *sorted(slices.get(name, ()))]) for name, one in names}
 
 
 def reduce_service(service: Object) -> State:
@@ -75,6 +75,7 @@ def reduce_service(service: Object) -> State:
     ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
     kept = {
         **{key: metadata.get(key) for key in ("namespace", "name")},
+        "rv": metadata.get("resourceVersion"),
         **{key: spec.get(key) for key in _SERVICE_FIELDS},
         "labels": _labels(metadata),
         "affinity": (affinity or 10800) if spec.get("sessionAffinity") == "ClientIP" else None,
@@ -101,6 +102,7 @@ def reduce_slice(endpoint_slice: Object) -> State:
     metadata = endpoint_slice.get("metadata") or {}
     return {
         "namespace": metadata.get("namespace"),
+        "rv": metadata.get("resourceVersion"),
         "service": (metadata.get("labels") or {}).get(SERVICE_NAME),
         "labels": _labels(metadata),
         "addressType": endpoint_slice.get("addressType"),
@@ -115,6 +117,7 @@ def reduce_node(node: Object) -> State:
         "name": metadata.get("name"),
         "zone": (metadata.get("labels") or {}).get(ZONE) or "",
         "addresses": [_kept(one, ("type", "address")) for one in status.get("addresses") or []],
+        "podCIDRs": (node.get("spec") or {}).get("podCIDRs") or [],
     }
 
 

@@ -42,7 +42,8 @@ def gather(api: kube.KubeApi, names: Names) -> dict[str, t.Any]:
     releases = releases_of(image_of(daemon_set) if daemon_set else "", nodes)
     config, problem = _config(api, names)
     uids = state_of.uids_by_node([pod for pod in pods if is_owned_by(pod, names.daemon_set)])
-    state = state_of.build(services, slices, nodes, config, str(min(releases)) if releases else "")
+    release = str(min(releases)) if releases else ""
+    state = state_of.build(services, slices, nodes, config, release, _service_cidrs(api))
     return {
         "changed": False,
         "state": state_of.encode(state),
@@ -57,6 +58,14 @@ def gather(api: kube.KubeApi, names: Names) -> dict[str, t.Any]:
             "kube_proxy_pods": len(uids),
         },
     }
+
+
+def _service_cidrs(api: kube.KubeApi) -> list[kube.Object]:
+    """None on API servers before 1.33, and where the gate MultiCIDRServiceAllocator is off."""
+    try:
+        return api.list_all(kube.SERVICE_CIDRS)
+    except kube.NotFound:
+        return []
 
 
 def _config(api: kube.KubeApi, names: Names) -> tuple[dict[str, t.Any] | None, str]:

@@ -45,8 +45,8 @@ class Entry(t.NamedTuple):
     :param affinity: seconds of ClientIP session affinity; 0 without it
     :param policy: L(CLUSTER) or L(LOCAL), whichever the destinations were chosen by
     :param masquerade: L(MASQUERADE_ALL), L(MASQUERADE_OUTSIDE), L(MASQUERADE_NODE) or L(MASQUERADE_NONE)
-    :param no_hairpin: destinations whose own connections through this entry are not masqueraded, sorted; nothing in a
-        healthy dataplane
+    :param no_hairpin: destinations whose own connections through this entry are not masqueraded, sorted; in what is
+        expected those that need not be
     :param source_ranges: the only networks that may connect, sorted; empty: everybody may
     :param scheduler: of IPVS, with its flags behind it (C(mh mh-port)); None in other modes
     :param source: one of L(SOURCES); empty when the kernel does not tell. Never compared
@@ -125,6 +125,8 @@ class Dataplane:
 
     C(defects) are those of a reader; what is expected has none. With C(layout_known) false the entries and parts are
     not to be trusted and not compared: a release of kube-proxy that this collection does not know wrote them.
+    C(contested) is for what is expected: keys that several Services ask for, with all that may be there. Which of them
+    wins is chance in kube-proxy; C(entries) has one of them, and C(_dataplane_expected.as_held) takes the one that is there.
     """
 
     mode: str
@@ -132,6 +134,7 @@ class Dataplane:
     parts: t.Mapping[Part, Members] = field(default_factory=dict)
     defects: tuple[Defect, ...] = ()
     layout_known: bool = True
+    contested: t.Mapping[Key, tuple[Entry, ...]] = field(default_factory=dict)
 
 
 def key_text(key: Key) -> str:

@@ -88,6 +88,7 @@ def node(name: str) -> Ref:
 NODES = Ref("/api/v1/nodes", "the nodes")
 SERVICES = Ref("/api/v1/services", "the Services")
 ENDPOINT_SLICES = Ref("/apis/discovery.k8s.io/v1/endpointslices", "the EndpointSlices")
+SERVICE_CIDRS = Ref("/apis/networking.k8s.io/v1/servicecidrs", "the ServiceCIDRs")
 DAEMON_SETS = Ref("/apis/apps/v1/daemonsets", "the DaemonSets")
 VERSION = Ref("/version", "the API server's version")
 

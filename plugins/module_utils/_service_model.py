@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import HEADLESS, PROXY_NAME
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_names import service_port_name
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_release import Release, parse_release
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import (
     Categorized,
@@ -37,6 +38,7 @@ _FAMILY_NAMES = {IPV4: "IPv4", IPV6: "IPv6"}
 # Before 1.36 both labels hid Services and EndpointSlices alike; since then each hides one kind.
 _SPLIT_SELECTORS = Release(1, 36)
 _NODE_HINTS = Release(1, 34)
+_EVERYTHING_IS_NO_RANGE = Release(1, 34)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class ServicePort:
     :param name: C(namespace/name:port name), as kube-proxy writes it
     :param affinity: seconds of ClientIP session affinity, None without it
     :param endpoints: what kube-proxy's C(CategorizeEndpoints) makes of the Service's endpoints on this node
+    :param known: all endpoints, those that nothing is sent to among them
     """
 
     name: str
@@ -61,6 +64,7 @@ class ServicePort:
     affinity: int | None
     policy: Policy
     endpoints: Categorized
+    known: tuple[Endpoint, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,14 +84,36 @@ def node_view(state: Object, name: str) -> NodeView:
     raise InvalidInput(f"The cluster has no node {name!r}", f"its nodes are {known}", "Use a Node's name in the API.")
 
 
-def service_ports(state: Object, view: NodeView) -> list[ServicePort]:
-    """Every Service port of every family that kube-proxy serves, in the order of the API's list."""
-    release = parse_release(state.get("release") or "")
-    slices = (one for one in state["slices"] if _slice_is_seen(one, release))
-    endpoints = merge_slices(slices, view.name, release is None or release >= _NODE_HINTS)
-    services = [one for one in state["services"] if _service_is_seen(one, release)]
+class _Ways(t.NamedTuple):
+    """What releases and feature gates of kube-proxy do differently. Unknown releases do what the newest does."""
+
+    release: Release | None
+    node_hints: bool
+    external_ips: bool
+
+    @classmethod
+    def of(cls, state: Object, gates: Object | None) -> _Ways:
+        release = parse_release(state.get("release") or "")
+        given = (state.get("config") or {}).get("featureGates") if gates is None else gates
+        known = given if isinstance(given, dict) else {}
+        hints = known.get("PreferSameTrafficDistribution", release is None or release >= _NODE_HINTS)
+        return cls(release, bool(hints), known.get("AllowServiceExternalIPs") is not False)
+
+
+def service_ports(state: Object, view: NodeView, gates: Object | None = None) -> list[ServicePort]:
+    """Every Service port of every family that kube-proxy serves, in the order of the API's list.
+
+    :param gates: the feature gates of kube-proxy, when they are not those in the state's configuration
+    """
+    ways = _Ways.of(state, gates)
+    slices = (one for one in state["slices"] if _slice_is_seen(one, ways.release))
+    endpoints = merge_slices(slices, view.name, ways.node_hints)
+    services = [one for one in state["services"] if _service_is_seen(one, ways.release)]
     return [
-        port for family in (IPV4, IPV6) for service in services for port in _ports_of(service, family, endpoints, view)
+        port
+        for family in (IPV4, IPV6)
+        for service in services
+        for port in _ports_of(service, family, endpoints, view, ways)
     ]
 
 
@@ -107,15 +133,18 @@ def _slice_is_seen(one: Object, release: Release | None) -> bool:
 EndpointsByPort = t.Mapping[t.Tuple[int, str, str, str], t.Sequence[Endpoint]]
 
 
-def _ports_of(service: Object, family: int, endpoints: EndpointsByPort, view: NodeView) -> t.Iterator[ServicePort]:
+def _ports_of(
+    service: Object, family: int, endpoints: EndpointsByPort, view: NodeView, ways: _Ways
+) -> t.Iterator[ServicePort]:
     cluster_ip = _cluster_ip(service, family)
     if not cluster_ip:
         return
     namespaced = f"{service['namespace']}/{service['name']}"
+    external, balanced = _external_ips(service, family), _load_balancer_ips(service, family)
+    ranges = _source_ranges(service, family, ways.release)
     for port in service.get("ports") or ():
         port_name, protocol = port.get("name") or "", port.get("protocol") or "TCP"
         node_port = int(port.get("nodePort") or 0)
-        external, balanced = _external_ips(service, family), _load_balancer_ips(service, family)
         policy = Policy(
             internal_local=service.get("internalTrafficPolicy") == "Local",
             external_local=_external_policy_local(service),
@@ -123,19 +152,21 @@ def _ports_of(service: Object, family: int, endpoints: EndpointsByPort, view: No
         )
         found = endpoints.get((family, namespaced, port_name, protocol), ())
         yield ServicePort(
-            name=f"{namespaced}:{port_name}" if port_name else namespaced,
+            name=service_port_name(service["namespace"], service["name"], port_name),
             family=family,
             protocol=protocol.lower(),
             cluster_ip=cluster_ip,
             port=int(port["port"]),
             node_port=node_port,
-            external_ips=external,
+            # Where the gate is off they still make a Service "externally accessible", only without entries.
+            external_ips=external if ways.external_ips else (),
             load_balancer_ips=balanced,
-            source_ranges=_source_ranges(service, family),
+            source_ranges=ranges,
             health_check_node_port=_health_check_node_port(service),
             affinity=service.get("affinity"),
             policy=policy,
             endpoints=categorize(found, policy, view.name, view.zone),
+            known=tuple(found),
         )
 
 
@@ -165,16 +196,22 @@ def _of_family(texts: t.Iterable[str], family: int) -> tuple[str, ...]:
     return tuple(str(address) for address in addresses if address and address.version == family)
 
 
-def _source_ranges(service: Object, family: int) -> tuple[str, ...]:
+def _source_ranges(service: Object, family: int, release: Release | None) -> tuple[str, ...]:
     """Of this family, and none at all when one of them is everything."""
     networks = (_network(text.strip()) for text in service.get("loadBalancerSourceRanges") or ())
     mine = [network for network in networks if network and network.version == family]
-    return () if any(network.prefixlen == 0 for network in mine) else tuple(map(str, mine))
+    open_to_all = release is None or release >= _EVERYTHING_IS_NO_RANGE
+    return () if open_to_all and any(network.prefixlen == 0 for network in mine) else tuple(map(str, mine))
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """A network as C(netutils.ParseCIDRSloppy) reads it."""
+    start, _slash, length = text.partition("/")
+    address = parse_ip(start)
+    if address is None or not length.isdigit():
+        return None
     try:
-        return ipaddress.ip_network(text, strict=False)
+        return ipaddress.ip_network(f"{address}/{int(length)}", strict=False)
     except ValueError:
         return None
 

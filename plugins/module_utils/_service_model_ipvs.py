@@ -11,103 +11,78 @@ from __future__ import annotations
 
 import ipaddress
 import typing as t
-from dataclasses import dataclass
 
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import FORWARD, Entry, Key
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_effective import effective
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model import (
     NodeView,
     ServicePort,
-    node_view,
     service_ports,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import Endpoint, parse_ip
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import parse_ip
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import (
     Network,
+    Node,
     NodeAddresses,
     local_addresses,
-    node_ips,
-    node_port_addresses,
     parse_addresses,
 )
 
 Object = t.Mapping[str, t.Any]
-Key = t.Tuple[int, str, str, int]
 
 # CanUseIPVSProxier tries the scheduler with this one; a crash leaves it behind until the next sync.
 PROBE: Key = (4, "198.51.100.0", "tcp", 20000)
 _SINGLE_HOST = {4: "255.255.255.255", 6: "128"}
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One address and port that a node serves, in the normal form.
-
-    :param destinations: address and port of the endpoints, sorted
-    :param affinity: seconds of ClientIP affinity, None without it
-    :param policy: C(cluster) or C(local), whichever the endpoints were chosen by
-    :param evidence: the Service port it is for
-    :param source: C(cluster_ip), C(external_ip), C(load_balancer_ip) or C(node_port)
-    """
-
-    key: Key
-    destinations: tuple[tuple[str, int], ...]
-    affinity: int | None
-    policy: str
-    evidence: str
-    source: str
+def claims_of(port: ServicePort, node: Node) -> t.Iterator[Entry]:
+    """What a Service port asks for. Of an address and port that it asks for twice kube-proxy writes what comes last in
+    its code, and that comes first here."""
+    scheduler = _scheduler(node)
+    for address in node_addresses(port, node):
+        yield _entry(port, address, port.node_port, port.policy.external_local, "node_port", scheduler)
+    for address in port.load_balancer_ips:
+        yield _entry(port, address, port.port, port.policy.external_local, "load_balancer_ip", scheduler)
+    for address in port.external_ips:
+        yield _entry(port, address, port.port, port.policy.external_local, "external_ip", scheduler)
+    yield _entry(port, port.cluster_ip, port.port, port.policy.internal_local, "cluster_ip", scheduler)
 
 
-@dataclass(frozen=True)
-class Node:
-    """The node whose kernel is looked at, and the configuration its kube-proxy reads."""
-
-    view: NodeView
-    addresses: NodeAddresses
-    node_ips: dict[int, t.Any]
-    config: dict[str, t.Any]
-
-
-def node_of(state: Object, name: str, links: t.Any) -> Node:
-    """The node by its name in the API, with its addresses from C(ip -j address show)."""
-    written = state.get("config")
-    if written is None:
-        raise InvalidInput(
-            "The state of the cluster holds no kube-proxy configuration",
-            remedy="See config_problem in what cluster_services_info returned.",
-        )
-    config = effective(written)
-    raw: Object = next((one for one in state["nodes"] if one["name"] == name), {})
-    return Node(node_view(state, name), parse_addresses(links), node_ips(raw, config["bindAddress"]), config)
+def node_addresses(port: ServicePort, node: Node) -> tuple[str, ...]:
+    """The addresses of its NodePort's virtual servers."""
+    return node.virtual_server_addresses[port.family] if port.node_port else ()
 
 
 def entries(state: Object, node: Node) -> list[Entry]:
     """Every entry of this node, each key once: a key that two Services claim goes to the first."""
     found: dict[Key, Entry] = {}
-    ports = service_ports(state, node.view)
-    for project in (_cluster_ip, _external_ips, _load_balancer_ips, _node_ports):
-        for port in ports:
-            for entry in project(port, node):
-                found.setdefault(entry.key, entry)
+    for port in service_ports(state, node.view):
+        for entry in claims_of(port, node):
+            found.setdefault(entry.key, entry)
     return [found[key] for key in sorted(found)]
 
 
 def virtual_servers(state: Object, node: Node) -> list[dict[str, t.Any]]:
     """The virtual servers of this node, as C(ipvs_virtual_server) takes them."""
-    scheduler = (node.config["ipvs"].get("scheduler") or "rr") if isinstance(node.config["ipvs"], dict) else "rr"
-    return [_virtual_server(entry, scheduler) for entry in entries(state, node)]
+    return [_virtual_server(entry) for entry in entries(state, node)]
+
+
+def bound_by(ports: t.Iterable[ServicePort], addresses: NodeAddresses) -> dict[str, str]:
+    """What kube-ipvs0 holds: every ClusterIP, and the other VIPs that are on no device of the node. With the Service port
+    that each is for."""
+    own = {family: set(map(str, local_addresses(addresses, family))) for family in (4, 6)}
+    wanted: dict[str, str] = {}
+    for port in ports:
+        others = (*port.external_ips, *port.load_balancer_ips)
+        for address in (port.cluster_ip, *(one for one in others if one not in own[port.family])):
+            wanted.setdefault(address, port.name)
+    return wanted
 
 
 def bound_addresses(state: Object, links: t.Any) -> list[str]:
-    """What kube-ipvs0 holds: every ClusterIP, and the other VIPs that are on no device of the node. C(links) as in
-    C(node_of)."""
-    addresses = parse_addresses(links)
-    own = {family: set(map(str, local_addresses(addresses, family))) for family in (4, 6)}
-    wanted = []
-    for port in service_ports(state, NodeView("")):
-        others = (*port.external_ips, *port.load_balancer_ips)
-        wanted += [port.cluster_ip, *(address for address in others if address not in own[port.family])]
-    return sorted(set(wanted), key=lambda text: (":" in text, int(ipaddress.ip_address(text))))
+    """What C(bound_by) says, in order. C(links) as in C(node_of)."""
+    wanted = bound_by(service_ports(state, NodeView("")), parse_addresses(links))
+    return sorted(wanted, key=lambda text: (":" in text, int(ipaddress.ip_address(text))))
 
 
 def foreign(
@@ -141,48 +116,39 @@ def foreign(
     return [dict(server) for server in actual if is_at_risk(_key(server))]
 
 
-def _cluster_ip(port: ServicePort, _node: Node) -> t.Iterator[Entry]:
-    yield _entry(port, port.cluster_ip, port.port, port.policy.internal_local, "cluster_ip")
+def _scheduler(node: Node) -> str:
+    section = node.config["ipvs"]
+    scheduler = str(section.get("scheduler") or "rr") if isinstance(section, dict) else "rr"
+    return f"{scheduler} mh-port" if scheduler == "mh" else scheduler
 
 
-def _external_ips(port: ServicePort, _node: Node) -> t.Iterator[Entry]:
-    for address in port.external_ips:
-        yield _entry(port, address, port.port, port.policy.external_local, "external_ip")
-
-
-def _load_balancer_ips(port: ServicePort, _node: Node) -> t.Iterator[Entry]:
-    for address in port.load_balancer_ips:
-        yield _entry(port, address, port.port, port.policy.external_local, "load_balancer_ip")
-
-
-def _node_ports(port: ServicePort, node: Node) -> t.Iterator[Entry]:
-    if port.node_port:
-        for address in node_port_addresses(node.addresses, port.family, node.config, node.node_ips):
-            yield _entry(port, str(address), port.node_port, port.policy.external_local, "node_port")
-
-
-def _entry(port: ServicePort, address: str, number: int, local_only: bool, source: str) -> Entry:
+def _entry(port: ServicePort, address: str, number: int, local_only: bool, source: str, scheduler: str) -> Entry:
     """Local policy without local endpoints falls back to the cluster's (kubernetes PR 97081)."""
-    local = local_only and bool(port.endpoints.local)
-    chosen: t.Sequence[Endpoint] = port.endpoints.local if local else port.endpoints.cluster
+    chosen = (local_only and port.endpoints.local) or port.endpoints.cluster
     return Entry(
         key=(port.family, address, port.protocol, number),
+        verdict=FORWARD,
         destinations=tuple(sorted((one.address, one.port) for one in chosen)),
-        affinity=port.affinity,
-        policy="local" if local else "cluster",
-        evidence=port.name,
+        affinity=port.affinity or 0,
+        policy=None,
+        masquerade=None,
+        no_hairpin=None,
+        source_ranges=None,
+        scheduler=scheduler,
         source=source,
+        service=port.name,
     )
 
 
-def _virtual_server(entry: Entry, scheduler: str) -> dict[str, t.Any]:
+def _virtual_server(entry: Entry) -> dict[str, t.Any]:
     family, address, protocol, number = entry.key
+    scheduler, *flags = (entry.scheduler or "rr").split()
     server: dict[str, t.Any] = {
         "address": address,
         "port": number,
         "protocol": protocol,
         "scheduler": scheduler,
-        "flags": ["mh-port"] if scheduler == "mh" else [],
+        "flags": flags,
         "persistence_timeout": entry.affinity or 0,
         "real_servers": [
             {"address": where, "port": port, "weight": 1, "forward_method": "masquerade"}

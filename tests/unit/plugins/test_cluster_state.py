@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _cluster_state as state_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state_read import gather
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_api import ApiError, TransportError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_objects import Names
 from tests.unit.plugins.kube_api_server import CONFIG_MAP, DAEMON_SET, FakeServer
 from tests.unit.plugins.kube_services import endpoint, endpoint_slice, service
@@ -47,8 +48,8 @@ def test_each_kind_is_listed_once_and_nothing_is_written() -> None:
     the_server = server()
     before = copy.deepcopy(the_server.objects)
     result = gather(the_server.api, NAMES)
-    assert [method for method, _path in the_server.asked] == ["GET"] * 6
-    assert len(set(the_server.asked)) == 6
+    assert [method for method, _path in the_server.asked] == ["GET"] * 7
+    assert len(set(the_server.asked)) == 7
     assert the_server.objects == before
     assert result["counts"] == {"services": 1, "endpoint_slices": 1, "nodes": 1, "kube_proxy_pods": 1}
     assert result["nodes"] == [
@@ -67,6 +68,60 @@ def test_each_kind_is_listed_once_and_nothing_is_written() -> None:
     assert state["release"] == "1.37"
     assert state["services"][0]["affinity"] == 10800
     assert state["config"]["mode"] == "iptables"
+    # An API server of before 1.33 has no ServiceCIDRs.
+    assert state["service_cidrs"] == []
+
+
+def test_the_networks_of_cluster_ips_are_kept() -> None:
+    the_server = server()
+    the_server.lists["/apis/networking.k8s.io/v1/servicecidrs"] = [
+        {"metadata": {"name": "more"}, "spec": {"cidrs": ["10.97.0.0/16"]}},
+        {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/16", "fd00:10:96::/112"]}},
+    ]
+    state = state_of.decode(gather(the_server.api, NAMES)["state"])
+    assert state["service_cidrs"] == ["10.96.0.0/16", "10.97.0.0/16", "fd00:10:96::/112"]
+
+
+def test_service_cidrs_that_may_not_be_read_are_an_error() -> None:
+    the_server = server()
+
+    def refuse(_server: FakeServer, _method: str, path: str) -> None:
+        if path.endswith("servicecidrs"):
+            raise TransportError(403, "forbidden")
+
+    the_server.before = refuse
+    with pytest.raises(ApiError, match="Could not read the ServiceCIDRs"):
+        gather(the_server.api, NAMES)
+
+
+def versioned(obj: dict[str, t.Any], version: int) -> dict[str, t.Any]:
+    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(version)}}
+
+
+def test_a_services_version_is_another_one_after_every_change() -> None:
+    services = [versioned(service("ns1/a"), 1), versioned(service("ns1/b"), 2)]
+    slices = [versioned(endpoint_slice(name="ns1/a"), 3), versioned(endpoint_slice(name="ns1/a"), 4)]
+
+    def versions(*parts: list[dict[str, t.Any]]) -> dict[str, str]:
+        return state_of.object_versions(state_of.build(parts[0], parts[1], [], {}, ""))
+
+    before = versions(services, slices)
+    assert list(before) == ["ns1/a", "ns1/b"]
+    # The order of the API's list is no change.
+    assert versions(services, slices[::-1]) == before
+    changes = {
+        "the Service": ([versioned(services[0], 9), services[1]], slices),
+        "a slice": (services, [slices[0], versioned(slices[1], 9)]),
+        "one slice more": (services, [*slices, versioned(slices[0], 9)]),
+        "one slice less": (services, slices[:1]),
+        "no slice": (services, []),
+        "a slice of another namespace": (services, [*slices, versioned(endpoint_slice(name="ns2/a"), 9)]),
+    }
+    changed = {
+        what: {name for name, version in versions(*now).items() if version != before[name]}
+        for what, now in changes.items()
+    }
+    assert changed == {what: set() if "another" in what else {"ns1/a"} for what in changes}
 
 
 def test_a_cluster_without_kube_proxy_is_no_failure() -> None:
@@ -171,5 +226,8 @@ def test_the_text_is_small() -> None:
         )
         for number in range(5000)
     ]
+    # Versions as in a cluster that lives: neighbours in a list were written at quite different times.
+    for number, one in enumerate([*services, *slices]):
+        one["metadata"]["resourceVersion"] = str(1_000_000 + number * 7919 % 900_001)
     # A task's argument of 1 MiB and more is what Ansible becomes slow with.
     assert len(state_of.encode(state_of.build(services, slices, [], {}, ""))) < 500_000
