@@ -32,6 +32,8 @@ _SYSCTLS = (
     "net.ipv4.conf.all.arp_ignore",
     "net.ipv4.conf.all.arp_announce",
     "net.ipv4.conf.all.route_localnet",
+    "net.ipv4.tcp_keepalive_time",
+    "net.netfilter.nf_conntrack_count",
     "net.netfilter.nf_conntrack_max",
     "net.netfilter.nf_conntrack_tcp_be_liberal",
     "net.bridge.bridge-nf-call-iptables",
