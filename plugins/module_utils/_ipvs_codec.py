@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 import sys
+from functools import lru_cache
 from socket import htons, ntohs
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import (
@@ -66,14 +67,15 @@ _REAL_ADDRESS, _REAL_PORT, _FORWARD, _WEIGHT, _UPPER, _LOWER, _REAL_AF, _TUNNEL_
     for kind, size in ((1, 16), (2, 2), (3, 4), (4, 4), (5, 4), (6, 4), (11, 2), (13, 1), (14, 2), (15, 2))
 )
 
-# A whole message about a destination of a virtual server with an address, as nearly all are: netlink header, generic
-# header, both nested attributes (8s: a nested one's header and that of its first member). Made at one go it takes a
-# quarter of the time, and making messages is most of carrying out a plan.
-_WHOLE_REAL = struct.Struct(
-    f"=IHHII BBH 8s{_BY_ADDRESS.format[3:]} 8s{_REAL_KEY.format[3:]} {_REAL_SETTINGS.format[1:]}"
-)
-_SERVICE_AF = attribute_header(1, _BY_ADDRESS.size) + _AF
+# The head of a message: netlink header and generic header.
+_HEAD = struct.Struct("=IHHII BBH")
 _REAL_FIRST = attribute_header(2, _REAL_KEY.size + _REAL_SETTINGS.size) + _REAL_ADDRESS
+# IPVS_CMD_ATTR_DEST with its header and that of its first member, up to the settings.
+_REAL_BEGIN = struct.Struct(f"=8s{_REAL_KEY.format[3:]}")
+
+_WHOLE = _HEAD.size + _REAL_BEGIN.size + _REAL_SETTINGS.size
+_REMOVE_REAL = Verb.REMOVE_REAL
+_WITH_SETTINGS = frozenset((Verb.ADD_SERVER, Verb.EDIT_SERVER))
 
 _SERVICE = Record({1: "H", 2: "H", 3: "16s", 4: "H", 5: "I", 6: "s", 7: "4s", 8: "I", 9: "4s", 11: "s"})
 _DESTINATION = Record(
@@ -154,14 +156,14 @@ def operation_request(family: int, sequence: int, operation: Change, flags: int 
         body = b"".join(attribute(4 + nth, _U32.pack(value)) for nth, value in enumerate(operation.seconds) if value)
         return request(family, SET_CONFIG, sequence, flags, body)
     verb, server, real = operation
-    if real is not None and verb != Verb.REMOVE_REAL and not server.key.fwmark:
+    if real is not None and verb is not _REMOVE_REAL:
         return _whole_real(family, sequence, verb, flags, server.key, real)
-    body = _key_body(server.key)
-    if verb in (Verb.ADD_SERVER, Verb.EDIT_SERVER):
-        body += _server_settings(server)
-    body = attribute(1, body)
+    if verb in _WITH_SETTINGS:
+        settings = _settings_part(server.key.family, server[1:6])
+        return request(family, verb, sequence, flags, attribute(1, _key_body(server.key) + settings))
+    body = _key_part(server.key)
     if real is not None:
-        body += attribute(2, _real_body(real, whole=verb != Verb.REMOVE_REAL))
+        body += attribute(2, _REAL_KEY.pack(_REAL_ADDRESS, real[0], _REAL_PORT, htons(real[1]), _REAL_AF, real.family))
     return request(family, verb, sequence, flags, body)
 
 
@@ -171,75 +173,41 @@ def _key_body(key: ServerKey) -> bytes:
     return _BY_ADDRESS.pack(_AF, key.family, _PROTOCOL, key.protocol, _ADDRESS, key.address, _PORT, htons(key.port))
 
 
-def _server_settings(server: VirtualServer) -> bytes:
-    mask = server.netmask.to_bytes(4, "big") if server.key.family == IPV4 else _U32.pack(server.netmask)
-    body = attribute(6, server.scheduler.encode() + b"\0")
+# The parts of a message that are the same in many of a plan: made once, since making them is most of carrying one out.
+@lru_cache(maxsize=64)
+def _key_part(key: ServerKey) -> bytes:
+    return attribute(1, _key_body(key))
+
+
+@lru_cache(maxsize=1024)
+def _settings_part(family: int, settings: tuple[str, int, int, int, str]) -> bytes:
+    scheduler, flags, timeout, netmask, engine = settings
+    mask = netmask.to_bytes(4, "big") if family == IPV4 else _U32.pack(netmask)
+    body = attribute(6, scheduler.encode() + b"\0")
     # The mask of the flags leaves those alone that the kernel sets for itself.
-    body += attribute(7, _U32.pack(server.flags) + _U32.pack(SETTABLE_FLAGS))
-    body += attribute(8, _U32.pack(server.timeout)) + attribute(9, mask)
+    body += attribute(7, _U32.pack(flags) + _U32.pack(SETTABLE_FLAGS))
+    body += attribute(8, _U32.pack(timeout)) + attribute(9, mask)
     # Without a name of an engine the kernel takes the present one away.
-    return body + attribute(11, server.engine.encode() + b"\0") if server.engine else body
+    return body + attribute(11, engine.encode() + b"\0") if engine else body
 
 
-def _whole_real(family: int, sequence: int, verb: int, flags: int, key: ServerKey, real: RealServer) -> bytes:
-    address, port, weight, method, upper, lower, tunnel_type, tunnel_port, tunnel_flags, _connections = real
-    return _WHOLE_REAL.pack(
-        _WHOLE_REAL.size,
-        family,
-        FLAG_REQUEST | flags,
-        sequence,
-        0,
-        verb,
-        1,
-        0,
-        _SERVICE_AF,
-        key.family,
-        _PROTOCOL,
-        key.protocol,
-        _ADDRESS,
-        key.address,
-        _PORT,
-        htons(key.port),
-        _REAL_FIRST,
-        address,
-        _REAL_PORT,
-        htons(port),
-        _REAL_AF,
-        IPV4 if len(address) == 4 else IPV6,
-        _FORWARD,
-        method,
-        _WEIGHT,
-        weight,
-        _UPPER,
-        upper,
-        _LOWER,
-        lower,
-        _TUNNEL_TYPE,
-        tunnel_type,
-        _TUNNEL_PORT,
-        htons(tunnel_port),
-        _TUNNEL_FLAGS,
-        tunnel_flags,
+@lru_cache(maxsize=1024)
+def _real_settings(settings: tuple[int, ...]) -> bytes:
+    method, tunnel_port = settings[1], htons(settings[5])
+    weight, _method, upper, lower, tunnel_type, _port, tunnel_flags = settings
+    first = (_FORWARD, method, _WEIGHT, weight, _UPPER, upper, _LOWER, lower)
+    return _REAL_SETTINGS.pack(
+        *first, _TUNNEL_TYPE, tunnel_type, _TUNNEL_PORT, tunnel_port, _TUNNEL_FLAGS, tunnel_flags
     )
 
 
-def _real_body(real: RealServer, whole: bool) -> bytes:
-    body = _REAL_KEY.pack(_REAL_ADDRESS, real.address, _REAL_PORT, htons(real.port), _REAL_AF, real.family)
-    if not whole:
-        return body
-    return body + _REAL_SETTINGS.pack(
-        _FORWARD,
-        real.forward_method,
-        _WEIGHT,
-        real.weight,
-        _UPPER,
-        real.upper_threshold,
-        _LOWER,
-        real.lower_threshold,
-        _TUNNEL_TYPE,
-        real.tunnel_type,
-        _TUNNEL_PORT,
-        htons(real.tunnel_port),
-        _TUNNEL_FLAGS,
-        real.tunnel_flags,
+def _whole_real(family: int, sequence: int, verb: int, flags: int, key: ServerKey, real: RealServer) -> bytes:
+    """A destination's address and settings: nearly all messages of a large plan are such, so this one is made quickly."""
+    about, address = _key_part(key), real[0]
+    af = IPV4 if len(address) == 4 else IPV6
+    return (
+        _HEAD.pack(_WHOLE + len(about), family, FLAG_REQUEST | flags, sequence, 0, verb, 1, 0)
+        + about
+        + _REAL_BEGIN.pack(_REAL_FIRST, address, _REAL_PORT, htons(real[1]), _REAL_AF, af)
+        + _real_settings(real[2:9])
     )
