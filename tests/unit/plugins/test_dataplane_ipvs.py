@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_compare import differences
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_ipvs import (
     Wanted,
     key_of,
@@ -44,6 +45,8 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model impo
     VirtualServer,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import IP_SETS
+from tests.unit.plugins.kube_dataplanes import golden, plane
+from tests.unit.plugins.kube_services import node_port, service
 from tests.unit.plugins.test_dataplane_ipvs_structure import SETTINGS, tables
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -290,6 +293,53 @@ def test_rules_of_a_set_of_the_wrong_type_are_still_looked_at() -> None:
         found[kind] = [one.expected for one in defects if one.object == "nat KUBE-SERVICES (ipv4)"]
     only = sorted(text.rpartition(" ")[2] for text in set(found["hash:ip"]) - set(found[""]))
     assert only == ["ACCEPT", "KUBE-LOAD-BALANCER"]
+
+
+@pytest.mark.parametrize(("scheduler", "flags"), [("", 0), ("wlc", 0), ("mh", SCHEDULER_FLAG_2)])
+def test_what_the_api_asks_for_is_read_in_the_same_form(scheduler: str, flags: int) -> None:
+    """Two texts about one dataplane by different hands: the model of the API's, and what kube-proxy tells the kernel of it."""
+    balanced = service(
+        "ns9/lb",
+        type="LoadBalancer",
+        clusterIP="10.20.30.99",
+        clusterIPs=["10.20.30.99", "fd00::99"],
+        externalTrafficPolicy="Local",
+        sessionAffinity="ClientIP",
+        loadBalancerSourceRanges=["203.0.113.0/25", "198.51.100.7/32"],
+        healthCheckNodePort=30999,
+        ingress=[{"ip": "192.0.2.99"}, {"ip": "2001:db8::99"}],
+        ports=[node_port(number=30098), node_port("dns", 53, "UDP", 30053), node_port("sctp", 99, "SCTP", 30099)],
+    )
+    services, slices = golden()
+    found = plane("ipvs", [*services, balanced], slices, config={"ipvs": {"scheduler": scheduler}})
+    servers = [
+        VirtualServer(
+            ServerKey(
+                IPV4 if family == 4 else IPV6, {"tcp": 6, "udp": 17, "sctp": 132}[protocol], packed(address), port, 0
+            ),
+            scheduler or "rr",
+            flags | (PERSISTENT if entry.affinity else 0),
+            entry.affinity or 0,
+            0xFFFFFFFF if family == 4 else 128,
+            real_servers=tuple(real(*one) for one in reversed(entry.destinations)),
+        )
+        for (family, address, protocol, port), entry in found.entries.items()
+    ]
+    types = {name: one.type for one in IP_SETS if not one.until for name in (one.name, one.name6)}
+    sets = [
+        IpSetState(
+            part.name,
+            types[part.name],
+            "" if types[part.name] == "bitmap:port" else f"ipv{part.family}",
+            members=tuple(member(types[part.name], text) for text in members),
+        )
+        for part, members in found.parts.items()
+        if part.kind == "ipset"
+    ]
+    bound = [text for part, members in found.parts.items() if part.kind == "device_addresses" for text in members]
+    actual = read_ipvs(servers, sets, Device("kube-ipvs0", "dummy", bound), {}, "nft", (4, 6))
+    assert len(servers) > 10
+    assert {one.kind for one in differences(found, actual)} == {"table_unread"}
 
 
 def test_it_is_linear() -> None:
