@@ -12,7 +12,6 @@ of an IPv6 persistence too.
 from __future__ import annotations
 
 import struct
-import sys
 from functools import lru_cache
 from socket import htons, ntohs
 
@@ -51,7 +50,7 @@ GET_DEST = 8
 SET_CONFIG = 12
 GET_CONFIG = 13
 
-_U32 = struct.Struct("=I")
+_U16, _U32 = struct.Struct("=H"), struct.Struct("=I")
 
 # IPVS_CMD_ATTR_SERVICE with AF, PROTOCOL, ADDR, PORT; and with AF, FWMARK. Every second value is an attribute header.
 _BY_ADDRESS = struct.Struct("=4sH2x 4sH2x 4s16s 4sH2x")
@@ -67,14 +66,16 @@ _REAL_ADDRESS, _REAL_PORT, _FORWARD, _WEIGHT, _UPPER, _LOWER, _REAL_AF, _TUNNEL_
     for kind, size in ((1, 16), (2, 2), (3, 4), (4, 4), (5, 4), (6, 4), (11, 2), (13, 1), (14, 2), (15, 2))
 )
 
-# The head of a message: netlink header and generic header.
-_HEAD = struct.Struct("=IHHII BBH")
+# A message about a destination with its settings: netlink header; generic header, IPVS_CMD_ATTR_SERVICE and the headers of
+# IPVS_CMD_ATTR_DEST and ADDR; address and port; ADDR_FAMILY and the settings. The second and the last are alike in many.
+_HEAD = struct.Struct("=IHHII")
+_VERB = struct.Struct("=BBH")
 _REAL_FIRST = attribute_header(2, _REAL_KEY.size + _REAL_SETTINGS.size) + _REAL_ADDRESS
-# IPVS_CMD_ATTR_DEST with its header and that of its first member, up to the settings.
-_REAL_BEGIN = struct.Struct(f"=8s{_REAL_KEY.format[3:]}")
-
-_WHOLE = _HEAD.size + _REAL_BEGIN.size + _REAL_SETTINGS.size
-_REMOVE_REAL = Verb.REMOVE_REAL
+_REAL_PLACE = struct.Struct("=16s 4sH2x")
+_REAL_REST = struct.Struct(f"=4sH2x {_REAL_SETTINGS.format[1:]}")
+_WHOLE = _HEAD.size + _VERB.size + _REAL_PLACE.size + _REAL_REST.size
+_ADD, _EDIT = (_VERB.pack(verb, 1, 0) for verb in (Verb.ADD_REAL, Verb.EDIT_REAL))
+_ADD_REAL, _REMOVE_REAL = Verb.ADD_REAL, Verb.REMOVE_REAL
 _WITH_SETTINGS = frozenset((Verb.ADD_SERVER, Verb.EDIT_SERVER))
 
 _SERVICE = Record({1: "H", 2: "H", 3: "16s", 4: "H", 5: "I", 6: "s", 7: "4s", 8: "I", 9: "4s", 11: "s"})
@@ -130,7 +131,9 @@ def read_timeouts(buffer: Buffer, message: Message) -> Timeouts:
 def read_family(buffer: Buffer, message: Message) -> int:
     """The number of the family from the answer to L(family_request)."""
     start, length = nested(buffer, message, 1)
-    return int.from_bytes(buffer[start : start + length], sys.byteorder)
+    if length != _U16.size:
+        raise MalformedReply(f"a family's number of {length} bytes")
+    return int(_U16.unpack_from(buffer, start)[0])
 
 
 def family_request(sequence: int) -> bytes:
@@ -161,12 +164,13 @@ def operation_request(family: int, sequence: int, operation: Change, flags: int 
     if verb in _WITH_SETTINGS:
         settings = _settings_part(server.key.family, server[1:6])
         return request(family, verb, sequence, flags, attribute(1, _key_body(server.key) + settings))
-    body = _key_part(server.key)
+    body = attribute(1, _key_body(server.key))
     if real is not None:
         body += attribute(2, _REAL_KEY.pack(_REAL_ADDRESS, real[0], _REAL_PORT, htons(real[1]), _REAL_AF, real.family))
     return request(family, verb, sequence, flags, body)
 
 
+@lru_cache(maxsize=64)
 def _key_body(key: ServerKey) -> bytes:
     if key.fwmark:
         return _BY_MARK.pack(_AF, key.family, _MARK, key.fwmark)
@@ -174,11 +178,6 @@ def _key_body(key: ServerKey) -> bytes:
 
 
 # The parts of a message that are the same in many of a plan: made once, since making them is most of carrying one out.
-@lru_cache(maxsize=64)
-def _key_part(key: ServerKey) -> bytes:
-    return attribute(1, _key_body(key))
-
-
 @lru_cache(maxsize=1024)
 def _settings_part(family: int, settings: tuple[str, int, int, int, str]) -> bytes:
     scheduler, flags, timeout, netmask, engine = settings
@@ -191,23 +190,26 @@ def _settings_part(family: int, settings: tuple[str, int, int, int, str]) -> byt
     return body + attribute(11, engine.encode() + b"\0") if engine else body
 
 
+@lru_cache(maxsize=64)
+def _about_part(key: ServerKey) -> bytes:
+    return attribute(1, _key_body(key)) + _REAL_FIRST
+
+
 @lru_cache(maxsize=1024)
-def _real_settings(settings: tuple[int, ...]) -> bytes:
-    method, tunnel_port = settings[1], htons(settings[5])
-    weight, _method, upper, lower, tunnel_type, _port, tunnel_flags = settings
-    first = (_FORWARD, method, _WEIGHT, weight, _UPPER, upper, _LOWER, lower)
-    return _REAL_SETTINGS.pack(
-        *first, _TUNNEL_TYPE, tunnel_type, _TUNNEL_PORT, tunnel_port, _TUNNEL_FLAGS, tunnel_flags
-    )
+def _real_rest(family: int, settings: tuple[int, ...]) -> bytes:
+    weight, method, upper, lower, tunnel_type, tunnel_port, tunnel_flags = settings
+    first = (_REAL_AF, family, _FORWARD, method, _WEIGHT, weight, _UPPER, upper, _LOWER, lower)
+    tunnel = (_TUNNEL_TYPE, tunnel_type, _TUNNEL_PORT, htons(tunnel_port), _TUNNEL_FLAGS, tunnel_flags)
+    return _REAL_REST.pack(*first, *tunnel)
 
 
 def _whole_real(family: int, sequence: int, verb: int, flags: int, key: ServerKey, real: RealServer) -> bytes:
     """A destination's address and settings: nearly all messages of a large plan are such, so this one is made quickly."""
-    about, address = _key_part(key), real[0]
-    af = IPV4 if len(address) == 4 else IPV6
+    about, address = _about_part(key), real[0]
     return (
-        _HEAD.pack(_WHOLE + len(about), family, FLAG_REQUEST | flags, sequence, 0, verb, 1, 0)
+        _HEAD.pack(_WHOLE + len(about), family, FLAG_REQUEST | flags, sequence, 0)
+        + (_ADD if verb is _ADD_REAL else _EDIT)
         + about
-        + _REAL_BEGIN.pack(_REAL_FIRST, address, _REAL_PORT, htons(real[1]), _REAL_AF, af)
-        + _real_settings(real[2:9])
+        + _REAL_PLACE.pack(address, _REAL_PORT, htons(real[1]))
+        + _real_rest(IPV4 if len(address) == 4 else IPV6, real[2:9])
     )

@@ -14,6 +14,7 @@ import errno
 import os
 import socket
 import typing as t
+from itertools import repeat
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _ipvs_codec as codec
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
@@ -213,12 +214,9 @@ class Ipvs:
         last = self._sequence = self._sequence + len(batch)
         failures = []
         try:
-            self._socket.send(
-                b"".join(
-                    codec.operation_request(self._family, sequence, operation, FLAG_ACK if sequence == last else 0)
-                    for sequence, operation in enumerate(batch, first)
-                )
-            )
+            requests = list(map(codec.operation_request, repeat(self._family), range(first, last), batch))
+            requests.append(codec.operation_request(self._family, last, batch[-1], FLAG_ACK))
+            self._socket.send(b"".join(requests))
             for message in self._answers(first):
                 code, words = error_of(self._buffer, message)
                 if code:

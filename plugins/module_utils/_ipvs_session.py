@@ -104,9 +104,12 @@ class Session:
 
     def _apply(self, plan: Plan[Table, Change]) -> None:
         self._touched = plan.before.servers.keys() | plan.after.servers.keys()
-        removals = [change for change in plan.operations if self._has_to_drain(change)]
+        changes: t.Sequence[Change] = plan.operations
+        removals = [change for change in changes if _is_removal_of_real(change)] if self._wanted.drain else []
+        if removals:
+            changes = [change for change in changes if not _is_removal_of_real(change)]
         with self._connect() as ipvs:
-            failures = ipvs.apply([change for change in plan.operations if not self._has_to_drain(change)])
+            failures = ipvs.apply(changes)
             failures += self._drain.carry_out(ipvs, t.cast("list[Operation]", removals))
         self._draining |= self._drain.busy.keys()
         if failures:
@@ -116,8 +119,9 @@ class Session:
         if failures:
             raise _error(failures, plan, self._report(self._seen))
 
-    def _has_to_drain(self, change: Change) -> bool:
-        return self._wanted.drain and isinstance(change, Operation) and change.verb == Verb.REMOVE_REAL
+
+def _is_removal_of_real(change: Change) -> bool:
+    return isinstance(change, Operation) and change.verb == Verb.REMOVE_REAL
 
 
 def _draining(key: ServerKey, real: RealServer, removed: bool) -> dict[str, t.Any]:

@@ -29,7 +29,7 @@ from tests.labkit.ipvs import CLEAN, LIBRARY, ship
 from tests.labkit.tables import Table, seconds
 
 SIZE, REALS, CHANGED = 5000, 4, 100
-ROUNDS = 3
+ROUNDS = 5
 _CLIENT = Path(__file__).parents[1] / "labkit" / "ipvs_bench.py"
 
 Figures = dict[str, float]
@@ -105,7 +105,7 @@ def measure(bench: Bench) -> Measured:
     expected = bench.table()
     assert len(expected) == SIZE * (1 + REALS)
     bench.node.run("ipvsadm -Sn >/tmp/table")
-    restore = bench.fresh("restore")
+    restore = bench.from_nothing("restore")
     assert bench.table() == expected
     save = bench.again("save")
     unchanged, unchanged_module = bench.again("own"), bench.again("module")

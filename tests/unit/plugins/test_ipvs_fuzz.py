@@ -11,7 +11,7 @@ import struct
 import typing as t
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _ipvs_codec as codec
@@ -80,6 +80,7 @@ def apply(answers: t.Sequence[bytes]) -> None:
 
 @settings(deadline=None, max_examples=400)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6), st.binary(min_size=1, max_size=4)), max_size=4))
+@example([(0, 29, b"\x00\x00\x00\t")])  # a longer number of the family
 def test_a_damaged_conversation(damages: list[tuple[int, int, bytes]]) -> None:
     answers = [bytearray(answer) for answer in ANSWERS]
     for which, where, what in damages:
