@@ -6,12 +6,14 @@
 
 The state is plain JSON: C(services), C(slices) and C(nodes) reduced to the fields that C(_service_model) reads,
 C(service_cidrs) (the networks of ClusterIPs), C(config) (the KubeProxyConfiguration as written, null when there is none to
-read), and the C(release) of kube-proxy. C(rv) of a Service or slice is its C(resourceVersion).
+read), the C(release) of kube-proxy, and C(kube_proxy_pods) (how many each node has, null where nobody knows which they are).
+C(rv) of a Service or slice is its C(resourceVersion).
 """
 
 from __future__ import annotations
 
 import typing as t
+from collections import Counter
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod import is_alive
 from ansible_collections.netops.kube_proxy.plugins.module_utils._packed import pack, unpack
@@ -35,7 +37,7 @@ def build(
     release: str,
     service_cidrs: t.Sequence[Object] = (),
 ) -> State:
-    """The state of a cluster from its API objects."""
+    """The state of a cluster from its API objects, without C(kube_proxy_pods)."""
     networks = {str(network) for one in service_cidrs for network in (one.get("spec") or {}).get("cidrs") or ()}
     return {
         "version": VERSION,
@@ -143,6 +145,11 @@ def uids_by_node(pods: t.Sequence[Object]) -> dict[str, str]:
         for pod in pods
         if is_alive(pod) and (pod.get("spec") or {}).get("nodeName")
     }
+
+
+def count_by_node(pods: t.Iterable[Object]) -> dict[str, int]:
+    """How many of the pods that are there each node has."""
+    return dict(Counter(str((pod.get("spec") or {}).get("nodeName")) for pod in pods if is_alive(pod)))
 
 
 def kubernetes_service(services: t.Sequence[Object]) -> dict[str, t.Any]:

@@ -21,7 +21,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_obje
     config_text,
     releases_of,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod import is_owned_by
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod import is_kube_proxy, is_owned_by
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -43,10 +43,12 @@ def gather(api: kube.KubeApi, names: Names) -> dict[str, t.Any]:
     config, problem = _config(api, names)
     uids = state_of.uids_by_node([pod for pod in pods if is_owned_by(pod, names.daemon_set)])
     release = str(min(releases)) if releases else ""
+    running = [pod for pod in pods if is_owned_by(pod, names.daemon_set) or is_kube_proxy(pod)]
+    counts = state_of.count_by_node(running) if daemon_set else None
     state = state_of.build(services, slices, nodes, config, release, _service_cidrs(api))
     return {
         "changed": False,
-        "state": state_of.encode(state),
+        "state": state_of.encode({**state, "kube_proxy_pods": counts}),
         "nodes": [state_of.describe_node(node, uids) for node in nodes],
         "config": effective(config, min(releases, default=None)) if config is not None else {},
         "config_problem": problem,

@@ -17,6 +17,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model
     FORWARD,
     Dataplane,
     Entry,
+    Key,
     Part,
     key_text,
 )
@@ -51,7 +52,8 @@ class Difference(t.NamedTuple):
 
 
 def differences(expected: Dataplane, actual: Dataplane, excluded: t.Sequence[str] = ()) -> list[Difference]:
-    """What separates the two, entries first. Of a layout that is not known only the defects are told.
+    """What separates the two, entries first. Of a layout that is not known only the defects are told, and where a defect says
+    all about something (C(Dataplane.told)) what follows from it is not.
 
     :param excluded: networks whose surplus entries are somebody else's (C(ipvs.excludeCIDRs))
     """
@@ -67,8 +69,9 @@ def differences(expected: Dataplane, actual: Dataplane, excluded: t.Sequence[str
 
 def _missing(expected: Dataplane, actual: Dataplane) -> t.Iterator[Difference]:
     for key, entry in expected.entries.items():
-        if key not in actual.entries:
-            yield _about(entry, "vip_missing", "", _words(entry), "nothing is programmed for it")
+        if key not in actual.entries and not actual.told & {key, key[0]}:
+            missing = _about(entry, "vip_missing", "", _words(entry), "nothing is programmed for it")
+            yield missing._replace(evidence=_entry_evidence(key, actual.mode))
 
 
 def _dead(expected: Dataplane, actual: Dataplane, excluded: t.Sequence[str]) -> t.Iterator[Difference]:
@@ -100,7 +103,7 @@ def _is_kube_proxys(entry: Entry, mode: str, own: frozenset[str], networks: t.Se
 def _changed(expected: Dataplane, actual: Dataplane) -> t.Iterator[Difference]:
     for key, wanted in expected.entries.items():
         seen = actual.entries.get(key)
-        if seen is not None and wanted[1:10] != seen[1:10]:
+        if seen is not None and wanted[1:10] != seen[1:10] and not actual.told & {key, key[0]}:
             yield from _of_entry(wanted, seen)
 
 
@@ -155,6 +158,8 @@ def _of_destinations(
 
 def _members(expected: Dataplane, actual: Dataplane) -> t.Iterator[Difference]:
     for part in sorted(expected.parts.keys() | actual.parts.keys()):
+        if actual.told & {part, part.family}:
+            continue
         should, are = expected.parts.get(part, {}), actual.parts.get(part, {})
         name, evidence = part.words, _part_evidence(part, actual.mode)
         for member in sorted(should.keys() - are.keys()):
@@ -177,6 +182,19 @@ def _part_evidence(part: Part, mode: str) -> str:
         else f"ip{six}tables-save -t nat | grep KUBE-NODEPORTS",
     }
     return commands.get(part.kind, "")
+
+
+def _entry_evidence(key: Key, mode: str) -> str:
+    """The command whose output lacks the entry."""
+    family, address, _protocol, port = key
+    six = "6" if family == 6 else ""
+    if mode == "ipvs":
+        return f"ipvsadm -Ln | grep -F '{join_host_port(address, port)}'"
+    if mode == "nftables":
+        name = "service-ips" if address else "service-nodeports"
+        return f"nft list map ip{six} kube-proxy {name} | grep -w {port}"
+    where = f"-e '-d {address}/'" if address else "-e KUBE-NODEPORTS"
+    return f"ip{six}tables-save | grep {where} | grep -w 'dport {port}'"
 
 
 def _about(entry: Entry, kind: str, detail: str, should: str, actual: str, seen: Entry | None = None) -> Difference:

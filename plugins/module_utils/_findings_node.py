@@ -40,6 +40,7 @@ def node_findings(facts: NodeFacts) -> list[Finding]:
             *_synced(facts),
             *_failures(facts),
             *_modes(facts),
+            *_settings(facts),
             *_calendar(facts),
             *_pods(facts),
             *inventory_findings(facts),
@@ -136,6 +137,21 @@ def _modes(facts: NodeFacts) -> t.Iterator[Finding]:
             if intended == "ipvs"
             else f"{_RESTART}, and remove what the old mode leaves.",
         )
+
+
+def _settings(facts: NodeFacts) -> t.Iterator[Finding]:
+    for one in facts.said("differences") or ():
+        if one["field"] != "mode":
+            yield Finding(
+                WARNING,
+                "setting_not_loaded",
+                str(one["field"]),
+                expected=str(one["wanted"]),
+                actual=str(one["running"]),
+                evidence=_curl(facts, "/configz"),
+                cause="The configuration was changed after this kube-proxy started, and a change restarts nothing.",
+                remedy=f"{_RESTART}, or run the playbook that switches to the configured mode: it restarts what runs otherwise.",
+            )
 
 
 def _calendar(facts: NodeFacts) -> t.Iterator[Finding]:

@@ -42,15 +42,18 @@ class Look:
         self._files = files
         self._unread: dict[str, None] = {}
 
-    def readings(self, virtual_servers: tuple[VirtualServer, ...]) -> Readings:
-        """Everything; the virtual servers come from the caller, who has read them already."""
+    def readings(self, virtual_servers: tuple[VirtualServer, ...], with_members: bool = False) -> Readings:
+        """Everything; the virtual servers come from the caller, who has read them already.
+
+        :param with_members: whether the members of ipsets are read too
+        """
         device, node_addresses = self._try(self._addresses) or (None, frozenset())
         nft_tables = self._try(partial(read_nft_tables, self._runner, self._files)) or ()
         ours = [key for key in NFT_TABLES if key in nft_tables]
         nft = [self._try(partial(read_nft_table, self._runner, *key)) for key in ours]
         return Readings(
             tables=self._tables(),
-            ipsets=self._try(partial(read_ipsets, self._files)) or (),
+            ipsets=self._try(partial(read_ipsets, self._files, with_members)) or (),
             nft_tables=nft_tables,
             nft=tuple(table for table in nft if table is not None),
             virtual_servers=virtual_servers,

@@ -70,6 +70,7 @@ def test_each_kind_is_listed_once_and_nothing_is_written() -> None:
     assert state["config"]["mode"] == "iptables"
     # An API server of before 1.33 has no ServiceCIDRs.
     assert state["service_cidrs"] == []
+    assert state["kube_proxy_pods"] == {"cp1": 1}
 
 
 def test_the_networks_of_cluster_ips_are_kept() -> None:

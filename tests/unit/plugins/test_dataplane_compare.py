@@ -74,6 +74,7 @@ def test_missing_and_dead() -> None:
     (missing,) = differences(plane(ENTRY), plane())
     assert (missing.kind, missing.service, missing.source) == ("vip_missing", "default/web:http", "cluster_ip")
     assert missing.expected == "sent to 10.244.1.2:8080, 10.244.2.2:8080"
+    assert missing.evidence == "iptables-save | grep -e '-d 10.96.0.10/' | grep -w 'dport 80'"
     (dead,) = differences(plane(), plane(ENTRY._replace(evidence="ipvsadm -Sn")))
     assert (dead.kind, dead.service, dead.evidence) == ("vip_dead", "", "ipvsadm -Sn")
     assert "default/web:http" in dead.actual
@@ -105,6 +106,17 @@ def test_of_a_layout_that_is_not_known_only_the_defect_is_told() -> None:
     assert kinds(plane(ENTRY, mode="nftables"), actual) == [("layout_unknown", "table ip kube-proxy", "")]
     known = replace(actual, layout_known=True)
     assert kinds(plane(ENTRY, mode="nftables"), known)[0][0] == "vip_missing"
+
+
+@pytest.mark.parametrize("told", [4, WEB])
+def test_what_follows_from_a_defect_is_not_told_once_more(told: t.Any) -> None:
+    flushed = Defect("flushed", "nat table (ipv4)", "kube-proxy's rules", "none", "iptables-save -t nat")
+    part = Part("node_port_addresses", 4)
+    expected = plane(ENTRY, parts={part: {"local": ""}})
+    actual = plane(defects=(flushed,), told=frozenset([told, part]))
+    assert [kind for kind, _object, _detail in kinds(expected, actual)] == ["flushed"]
+    other = plane(ENTRY._replace(destinations=(A,)), defects=(flushed,), told=frozenset([told, 4]))
+    assert [kind for kind, _object, _detail in kinds(expected, other)] == ["flushed"]
 
 
 def test_an_ipv6_node_port_and_a_long_list_in_words() -> None:

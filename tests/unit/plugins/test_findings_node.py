@@ -178,6 +178,19 @@ def test_what_kube_proxy_says(status: dict[str, t.Any], expected: tuple[str, str
     assert (found[:3], found.actual) == (expected, actual)
 
 
+def test_settings_that_this_kube_proxy_has_not_read() -> None:
+    """The mode has a finding of its own."""
+    mode = {"field": "mode", "wanted": "ipvs", "running": "iptables"}
+    scheduler = {"field": "ipvs.scheduler", "wanted": "wrr", "running": ""}
+    one = only(saying(healthy(), differences=[mode, scheduler]))
+    assert (one.severity, one.kind, one.object, one.expected) == (
+        "warning",
+        "setting_not_loaded",
+        "ipvs.scheduler",
+        "wrr",
+    )
+
+
 def test_kube_proxy_that_does_not_answer() -> None:
     silent = {
         "reachable": False,
