@@ -119,6 +119,10 @@ Members = t.Mapping[str, str]
 read)."""
 
 
+Told = t.Union[int, Key, Part]
+"""An IP version with all that it has, an entry's key, or a part."""
+
+
 @dataclass(frozen=True)
 class Dataplane:
     """What a node serves, or should serve, in one mode.
@@ -127,6 +131,7 @@ class Dataplane:
     not to be trusted and not compared: a release of kube-proxy that this collection does not know wrote them.
     C(contested) is for what is expected: keys that several Services ask for, with all that may be there. Which of them
     wins is chance in kube-proxy; C(entries) has one of them, and C(_dataplane_expected.as_held) takes the one that is there.
+    C(told) is for what was read: what a defect says all about already, such as the whole family after a flush. Not compared.
     """
 
     mode: str
@@ -135,6 +140,7 @@ class Dataplane:
     defects: tuple[Defect, ...] = ()
     layout_known: bool = True
     contested: t.Mapping[Key, tuple[Entry, ...]] = field(default_factory=dict)
+    told: frozenset[Told] = frozenset()
 
 
 def key_text(key: Key) -> str:
