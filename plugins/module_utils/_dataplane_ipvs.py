@@ -46,6 +46,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import parse_ip
 
 if t.TYPE_CHECKING:
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import Told
     from ansible_collections.netops.kube_proxy.plugins.module_utils._ipset_parse import IpSetState
     from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Location, Table
 
@@ -100,9 +101,13 @@ def read_readings(
             if wanted.expected is None or key in wanted.expected.entries:
                 defects += _server_defects(entries[key], server)
     parts: dict[Part, dict[str, str]] = {}
+    told: set[Told] = set()
     defects += _take_device(readings.device, families, parts)
+    if readings.device is None:
+        told.update(Part("device_addresses", family) for family in families)
     for family in families:
         missing = _take_sets(readings.ipsets, family, parts)
+        told.update(Part("ipset", family, name) for name in missing)
         scene = Scene(
             readings.tables,
             backend,
@@ -112,7 +117,7 @@ def read_readings(
             wanted.settings,
         )
         defects += [*missing.values(), *structure_defects(scene)]
-    return Dataplane(IPVS, entries, parts, tuple(defects))
+    return Dataplane(IPVS, entries, parts, tuple(defects), told=frozenset(told))
 
 
 def key_of(server: VirtualServer) -> Key | None:

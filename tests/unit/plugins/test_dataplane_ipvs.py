@@ -295,9 +295,40 @@ def test_rules_of_a_set_of_the_wrong_type_are_still_looked_at() -> None:
     assert only == ["ACCEPT", "KUBE-LOAD-BALANCER"]
 
 
-@pytest.mark.parametrize(("scheduler", "flags"), [("", 0), ("wlc", 0), ("mh", SCHEDULER_FLAG_2)])
-def test_what_the_api_asks_for_is_read_in_the_same_form(scheduler: str, flags: int) -> None:
-    """Two texts about one dataplane by different hands: the model of the API's, and what kube-proxy tells the kernel of it."""
+def as_programmed(wanted: Dataplane, flags: int = 0) -> Readings:
+    """A kernel that holds what the API asks for: what kube-proxy tells it, by syncProxyRules."""
+    servers = [
+        VirtualServer(
+            ServerKey(
+                IPV4 if family == 4 else IPV6, {"tcp": 6, "udp": 17, "sctp": 132}[protocol], packed(address), port, 0
+            ),
+            str(entry.scheduler).split()[0],
+            flags | (PERSISTENT if entry.affinity else 0),
+            entry.affinity or 0,
+            0xFFFFFFFF if family == 4 else 128,
+            real_servers=tuple(real(*one) for one in reversed(entry.destinations)),
+        )
+        for (family, address, protocol, port), entry in wanted.entries.items()
+    ]
+    types = {name: one.type for one in IP_SETS if not one.until for name in (one.name, one.name6)}
+    sets = [
+        IpSetState(
+            part.name,
+            types[part.name],
+            "" if types[part.name] == "bitmap:port" else f"ipv{part.family}",
+            members=tuple(member(types[part.name], text) for text in members),
+        )
+        for part, members in wanted.parts.items()
+        if part.kind == "ipset"
+    ]
+    bound = [text for part, members in wanted.parts.items() if part.kind == "device_addresses" for text in members]
+    device = Device("kube-ipvs0", "dummy", bound)
+    return Readings(virtual_servers=tuple(servers), ipsets=tuple(sets), device=device)
+
+
+@pytest.mark.parametrize(("scheduler", "seen", "flags"), [("", "rr", 0), ("mh", "mh mh-port", SCHEDULER_FLAG_2)])
+def test_what_the_api_asks_for_is_read_in_the_same_form(scheduler: str, seen: str, flags: int) -> None:
+    """The model of the API and this reader are by different hands: they have to write one dataplane alike."""
     balanced = service(
         "ns9/lb",
         type="LoadBalancer",
@@ -312,34 +343,17 @@ def test_what_the_api_asks_for_is_read_in_the_same_form(scheduler: str, flags: i
     )
     services, slices = golden()
     found = plane("ipvs", [*services, balanced], slices, config={"ipvs": {"scheduler": scheduler}})
-    servers = [
-        VirtualServer(
-            ServerKey(
-                IPV4 if family == 4 else IPV6, {"tcp": 6, "udp": 17, "sctp": 132}[protocol], packed(address), port, 0
-            ),
-            scheduler or "rr",
-            flags | (PERSISTENT if entry.affinity else 0),
-            entry.affinity or 0,
-            0xFFFFFFFF if family == 4 else 128,
-            real_servers=tuple(real(*one) for one in reversed(entry.destinations)),
-        )
-        for (family, address, protocol, port), entry in found.entries.items()
+    assert {one.scheduler for one in found.entries.values()} == {seen}
+    assert len(found.entries) > 10
+    kernel = as_programmed(found, flags)
+    assert {one.kind for one in differences(found, read_readings(kernel, "nft", (4, 6)))} == {"table_unread"}
+    # A set or device that is gone is one thing to tell, whatever should be in it.
+    sets = tuple(one for one in kernel.ipsets if one.name != "KUBE-CLUSTER-IP")
+    damaged = read_readings(replace(kernel, ipsets=sets, device=None), "nft", (4, 6))
+    assert [(one.kind, one.object) for one in differences(found, damaged) if one.kind != "table_unread"] == [
+        ("device_missing", "kube-ipvs0"),
+        ("ipset_missing", "ipset KUBE-CLUSTER-IP"),
     ]
-    types = {name: one.type for one in IP_SETS if not one.until for name in (one.name, one.name6)}
-    sets = [
-        IpSetState(
-            part.name,
-            types[part.name],
-            "" if types[part.name] == "bitmap:port" else f"ipv{part.family}",
-            members=tuple(member(types[part.name], text) for text in members),
-        )
-        for part, members in found.parts.items()
-        if part.kind == "ipset"
-    ]
-    bound = [text for part, members in found.parts.items() if part.kind == "device_addresses" for text in members]
-    actual = read_ipvs(servers, sets, Device("kube-ipvs0", "dummy", bound), {}, "nft", (4, 6))
-    assert len(servers) > 10
-    assert {one.kind for one in differences(found, actual)} == {"table_unread"}
 
 
 def test_it_is_linear() -> None:
