@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 
@@ -24,24 +24,31 @@ class UnreadableNft(KubeProxyError):
 
 @dataclass(frozen=True)
 class NftChain:
-    """A chain: the hook of a base chain (else empty), and each rule's list of statements."""
+    """A chain: the hook of a base chain (else empty), and each rule's list of statements. C(type), C(priority) and C(policy)
+    are a base chain's, too."""
 
     hook: str = ""
     rules: tuple[list[t.Any], ...] = ()
+    type: str = ""
+    priority: int = 0
+    policy: str = ""
 
 
 @dataclass(frozen=True)
 class NftSet:
-    """A set or map. C(type): of the key, its parts joined by C( . ); C(data): of a map's values, empty for a set."""
+    """A set or map. C(type): of the key, its parts joined by C( . ); C(data): of a map's values, empty for a set;
+    C(timeout): the seconds after which an element goes, 0 for never."""
 
     type: str = ""
     data: str = ""
     elements: tuple[t.Any, ...] = ()
+    timeout: int = 0
 
 
 @dataclass(frozen=True)
 class NftTable:
-    """A table. C(family) is nft's word for it (C(ip), C(ip6), C(inet), ...); C(counters) are named ones."""
+    """A table. C(family) is nft's word for it (C(ip), C(ip6), C(inet), ...); C(counters) are named ones. C(flags): of a
+    dormant table no packet sees anything. nft 1.0.6 writes something else for C(dormant), but it writes something."""
 
     family: str
     name: str
@@ -49,6 +56,7 @@ class NftTable:
     sets: t.Mapping[str, NftSet] = field(default_factory=dict)
     maps: t.Mapping[str, NftSet] = field(default_factory=dict)
     counters: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 def parse_tables(text: str) -> tuple[tuple[str, str], ...]:
@@ -67,29 +75,31 @@ def parse_table(text: str, family: str, name: str) -> NftTable:
     found = _Found()
     there = False
     for kind, body in _objects(text):
-        if kind == "table":
-            there |= (body.get("family"), body.get("name")) == (family, name)
+        if kind == "table" and (body.get("family"), body.get("name")) == (family, name):
+            there = True
+            found.flags = _texts(body, "flags")
         elif (body.get("family"), body.get("table")) == (family, name):
             found.take(kind, body)
     if not there:
         raise _unreadable(f"it has no table {family} {name}")
-    chains = {chain: NftChain(hook, tuple(found.rules.get(chain, ()))) for chain, hook in found.hooks.items()}
-    return NftTable(family, name, chains, found.sets, found.maps, tuple(found.counters))
+    chains = {chain: replace(one, rules=tuple(found.rules.get(chain, ()))) for chain, one in found.chains.items()}
+    return NftTable(family, name, chains, found.sets, found.maps, tuple(found.counters), found.flags)
 
 
 class _Found:
     """The parts of one table, while its objects come by."""
 
     def __init__(self) -> None:
-        self.hooks: dict[str, str] = {}
+        self.chains: dict[str, NftChain] = {}
         self.rules: dict[str, list[list[t.Any]]] = {}
         self.sets: dict[str, NftSet] = {}
         self.maps: dict[str, NftSet] = {}
         self.counters: list[str] = []
+        self.flags: tuple[str, ...] = ()
 
     def take(self, kind: str, body: _Object) -> None:
         if kind == "chain":
-            self.hooks[_text(body, "name")] = _text(body, "hook") if "hook" in body else ""
+            self.chains[_text(body, "name")] = _chain(body)
         elif kind == "rule":
             self.rules.setdefault(_text(body, "chain"), []).append(_list(body, "expr"))
         elif kind == "set":
@@ -128,6 +138,24 @@ def _list(body: _Object, key: str) -> list[t.Any]:
     return value
 
 
+def _texts(body: _Object, key: str) -> tuple[str, ...]:
+    """Of what nft writes as one text or as a list of them."""
+    value = body.get(key, [])
+    return tuple(str(one) for one in (value if isinstance(value, list) else [value]))
+
+
+def _number(body: _Object, key: str) -> int:
+    value = body.get(key, 0)
+    if not isinstance(value, int):
+        raise _unreadable(f"{key} of an entry is no number")
+    return value
+
+
+def _chain(body: _Object) -> NftChain:
+    hook, kind, policy = (_text(body, key) if key in body else "" for key in ("hook", "type", "policy"))
+    return NftChain(hook, (), kind, _number(body, "prio"), policy)
+
+
 def _type(value: t.Any) -> str:
     parts = value if isinstance(value, list) else [value]
     # A set may be declared by an expression (typeof) instead of by the names of types.
@@ -135,7 +163,9 @@ def _type(value: t.Any) -> str:
 
 
 def _set(body: _Object) -> NftSet:
-    return NftSet(_type(body.get("type", "")), _type(body.get("map", "")), tuple(_list(body, "elem")))
+    return NftSet(
+        _type(body.get("type", "")), _type(body.get("map", "")), tuple(_list(body, "elem")), _number(body, "timeout")
+    )
 
 
 def _unreadable(seen: str) -> UnreadableNft:

@@ -52,7 +52,7 @@ def text(objects: t.Any) -> str:
 def test_a_table() -> None:
     found = parse.parse_table(text(TABLE), "ip", "kube-proxy")
     assert found.chains == {
-        "nat-output": parse.NftChain("output", ([{"jump": {"target": "services"}}],)),
+        "nat-output": parse.NftChain("output", ([{"jump": {"target": "services"}}],), "nat", -100, "accept"),
         "services": parse.NftChain(),
     }
     assert found.sets == {"cluster-ips": parse.NftSet("ipv4_addr", "", ("10.96.0.1", "10.96.0.10"))}
