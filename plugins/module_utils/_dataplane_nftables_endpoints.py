@@ -63,9 +63,10 @@ def strange_rule(chain: str, rule: Rule) -> Problem:
     return Problem(chain, "kube-proxy's rules only", f"'{rule.text}'")
 
 
-def late_rule(chain: str, rule: Rule) -> Problem:
-    """A rule behind one that ends."""
-    return Problem(chain, f"'{rule.text}'", "it stands behind a rule that no packet passes")
+def late_rules(chain: str, rules: t.Sequence[Rule]) -> list[Problem]:
+    """Rules behind one that ends."""
+    shown = ", ".join(f"'{rule.text}'" for rule in rules)
+    return [Problem(chain, shown, "behind a rule that no packet passes")] if rules else []
 
 
 def protocol_of(rule: Rule) -> str:
@@ -85,11 +86,12 @@ def plain_dnat(rule: Rule) -> Destination | None:
 def read_endpoint(layout: Layout, name: str) -> Endpoint:
     """A chain C(endpoint-...)."""
     rules, problems = rules_of(layout, name)
+    late: list[Rule] = []
     found = Endpoint()
     for rule in rules:
         destination = plain_dnat(rule)
         if found.destination is not None:
-            problems.append(late_rule(name, rule))
+            late.append(rule)
         elif destination is not None and protocol_of(rule):
             found = found._replace(destination=destination, protocol=protocol_of(rule))
         elif rule.only.kind == "set" and not rule.matches and _noted_in(layout, rule):
@@ -102,7 +104,7 @@ def read_endpoint(layout: Layout, name: str) -> Endpoint:
             found = found._replace(strange=True)
     if rules and found.destination is None and not found.strange:
         problems.append(Problem(name, "a rule that rewrites to the endpoint", "no such rule"))
-    return found._replace(problems=tuple(problems))
+    return found._replace(problems=(*problems, *late_rules(name, late)))
 
 
 def _address_of(rules: t.Iterable[Rule]) -> str:

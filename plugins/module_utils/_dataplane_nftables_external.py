@@ -19,7 +19,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables_endpoints import (
     Problem,
-    late_rule,
+    late_rules,
     rules_of,
     strange_rule,
 )
@@ -55,11 +55,12 @@ class External(t.NamedTuple):
 def read_external(layout: Layout, name: str) -> External:
     """The chain of that name."""
     rules, problems = rules_of(layout, name)
+    late: list[Rule] = []
     found = External()
     for rule in rules:
         step = _step(layout, rule, found)
         if found.final:
-            problems.append(late_rule(name, rule))
+            late.append(rule)
         elif step is None:
             problems.append(strange_rule(name, rule))
         else:
@@ -70,7 +71,7 @@ def read_external(layout: Layout, name: str) -> External:
         problems.append(Problem(name, f"pods and node sent to {found.node}", f"pods to {found.pods}"))
     elif rules and not found.final and not found.is_local and not problems:
         problems.append(Problem(name, "a rule that leads to endpoints", "no such rule"))
-    return found._replace(problems=tuple(problems))
+    return found._replace(problems=(*problems, *late_rules(name, late)))
 
 
 def _step(layout: Layout, rule: Rule, found: External) -> External | None:

@@ -21,7 +21,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftab
     Endpoint,
     Problem,
     goto_of,
-    late_rule,
+    late_rules,
     pair_of,
     plain_dnat,
     protocol_of,
@@ -102,12 +102,15 @@ class _PolicyWalk:
         self.ended = self.strange = False
 
     def result(self) -> Policy:
+        late: list[Rule] = []
         for rule in self.rules:
             if self.ended:
-                self.problems.append(late_rule(self.name, rule))
+                late.append(rule)
+                self._sticks(rule)
             elif not (self._rewrites(rule) or self._sticks(rule) or self._marks(rule)):
                 self.problems.append(strange_rule(self.name, rule))
                 self.strange = True
+        self.problems += late_rules(self.name, late)
         if self.rules and not self.ended and not self.strange:
             self.problems.append(Problem(self.name, "a rule that leads to endpoints", "no such rule"))
         looped = self._take_endpoints()

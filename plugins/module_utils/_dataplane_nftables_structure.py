@@ -170,7 +170,8 @@ def _add_masquerading(layout: Layout, found: dict[str, list[_Wanted]]) -> None:
 def _cluster_rule(layout: Layout, pods: str | None) -> t.Iterator[Defect]:
     """From 1.36 on: the rule that has packets to ClusterIPs masqueraded. It may be meant not to be there."""
     wanted, seen = layout.wanted_masquerade(pods), layout.cluster_masquerade
-    if layout.marks_by_jump or not layout.rules.get("services"):
+    others = any("@cluster-ips" in rule.text for rule in layout.rules.get("services", ())) and seen == MASQUERADE_NONE
+    if layout.marks_by_jump or not layout.rules.get("services") or others:
         return
     defect = partial(Defect, object=layout.text("services"), evidence=layout.evidence("services"))
     if wanted != seen:
@@ -205,17 +206,22 @@ def _rule_defects(layout: Layout, chain: str, wanted: list[_Wanted], missing_kin
             yield defect(twice, expected=f"'{wanted[number].text}' once", actual="more than once")
         else:
             order.append(number)
-    for number, one in enumerate(wanted):
-        if number not in order and one.required:
-            goal = one.text.rsplit(" ", 1)[-1]
-            instead = next((text for text in surplus if text.rsplit(" ", 1)[-1] == goal), None)
-            if instead is not None:
-                surplus.remove(instead)
-                yield defect("rule_wrong", expected=one.text, actual=instead)
-            else:
-                yield defect(missing_kind, expected=one.text, actual="no such rule")
+    missing = [one.text for number, one in enumerate(wanted) if number not in order and one.required]
+    for expected, actual in _paired(missing, surplus):
+        yield defect("rule_wrong" if actual else missing_kind, expected=expected, actual=actual or "no such rule")
     for text in surplus:
         yield defect("rule_wrong", expected="kube-proxy's rules only", actual=f"'{text}' too")
     if order != sorted(order):
         shown = ", ".join(f"'{wanted[number].text}'" for number in order)
         yield defect("rule_wrong", expected="kube-proxy's order of rules", actual=shown)
+
+
+def _paired(missing: t.Sequence[str], surplus: list[str]) -> list[tuple[str, str]]:
+    """Each rule that is missing, with the one that stands in its place, if there is one; that is surplus no more."""
+    found = {text: next((one for one in surplus if one.split(" ")[-1] == text.split(" ")[-1]), "") for text in missing}
+    alone = [text for text, instead in found.items() if not instead]
+    left = [one for one in surplus if one not in found.values()]
+    if len(alone) == len(left) == 1:
+        found[alone[0]] = left[0]
+    surplus[:] = [one for one in surplus if one not in found.values()]
+    return list(found.items())

@@ -70,64 +70,64 @@ def refused(key: Key, verdict: str, service: str, **more: t.Any) -> Entry:
     return Entry(key, verdict, affinity=None, policy=policy, masquerade=None, service=service, **more)
 
 
-def overall(family: int, addresses: t.Sequence[str], looped_by_set: bool) -> dict[Key, Entry]:
+class Addresses(t.NamedTuple):
+    """Beginnings of ClusterIPs, of endpoints and of external addresses in a golden test; those of its load balancers."""
+
+    family: int
+    cluster: str
+    pods: str
+    outside: str
+    lb2: str
+    lb5: str
+    ranges: tuple[str, ...]
+
+    def key(self, address: str, port: int = 80) -> Key:
+        return self.family, address, "tcp", port
+
+    def to(self, *numbers: int) -> tuple[Destination, ...]:
+        return tuple((f"{self.pods}{number}", 80) for number in numbers)
+
+
+def overall(at: Addresses, looped_by_set: bool) -> dict[Key, Entry]:
     """What C(TestOverallNFTablesRules) defines: ns1/svc1 to ns6/svc6, each with port p80.
 
-    :param addresses: prefixes of ClusterIPs, of endpoints and of external addresses; the two of the load balancers
     :param looped_by_set: from 1.36 on only endpoints of the node itself come back masqueraded
     """
-    cluster, pods, outside, lb2, lb5 = addresses
-
-    def to(*numbers: int) -> tuple[Destination, ...]:
-        return tuple((f"{pods}{number}", 80) for number in numbers)
-
-    def key(address: str, port: int = 80) -> Key:
-        return family, address, "tcp", port
-
-    def external(address: str, service: str, destinations: tuple[Destination, ...], port: int = 80) -> Entry:
-        return Entry(key(address, port), FORWARD, destinations, masquerade=MASQUERADE_ALL, service=service)
-
-    elsewhere = {2: to(2), 4: to(4)} if looped_by_set else {}
+    elsewhere = {2: at.to(2), 4: at.to(4)} if looped_by_set else {}
     inside = [
         Entry(
-            key(f"{cluster}{40 + number}"),
+            at.key(f"{at.cluster}{40 + number}"),
             FORWARD,
-            to(*ends),
+            at.to(*ends),
             affinity=10800 if number == 5 else 0,
             no_hairpin=elsewhere.get(number, ()),
             service=f"ns{number}/svc{number}:p80",
         )
         for number, ends in {1: (1,), 2: (2,), 3: (3,), 4: (4, 5), 5: (3,)}.items()
     ]
-    svc2 = [
-        Entry(
-            key(address, port),
-            DROP,
-            short_circuit=to(2),
-            policy=LOCAL,
-            masquerade=MASQUERADE_NODE,
-            no_hairpin=elsewhere.get(2, ()),
-            service="ns2/svc2:p80",
-        )
-        for address, port in ((lb2, 80), (f"{outside}22", 80), ("", 3001))
-    ]
-    ranges = ("203.0.113.0/25",) if family == 4 else ("2001:db8:203::/64",)
+    dropped = Entry(at.key(""), DROP, short_circuit=at.to(2), policy=LOCAL, masquerade=MASQUERADE_NODE)
+    svc2 = dropped._replace(no_hairpin=elsewhere.get(2, ()), service="ns2/svc2:p80")
+    svc5 = external(at.key(at.lb5), "ns5/svc5:p80", at.to(3))._replace(affinity=10800)
     return keyed(
         *inside,
-        *svc2,
-        external("", "ns3/svc3:p80", to(3), 3003),
-        external(f"{outside}33", "ns4/svc4:p80", to(4, 5)),
-        external(lb5, "ns5/svc5:p80", to(3))._replace(affinity=10800, source_ranges=ranges),
-        external("", "ns5/svc5:p80", to(3), 3002)._replace(affinity=10800),
-        refused(key(f"{cluster}46"), REJECT, "ns6/svc6:p80"),
+        *(svc2._replace(key=key) for key in (at.key(at.lb2), at.key(f"{at.outside}22"), at.key("", 3001))),
+        external(at.key("", 3003), "ns3/svc3:p80", at.to(3)),
+        external(at.key(f"{at.outside}33"), "ns4/svc4:p80", at.to(4, 5)),
+        svc5._replace(source_ranges=at.ranges),
+        svc5._replace(key=at.key("", 3002)),
+        refused(at.key(f"{at.cluster}46"), REJECT, "ns6/svc6:p80"),
     )
+
+
+def external(key: Key, service: str, destinations: tuple[Destination, ...]) -> Entry:
+    return Entry(key, FORWARD, destinations, masquerade=MASQUERADE_ALL, service=service)
 
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_the_golden_rules_of_each_release(release: str) -> None:
     found = read(table_of(f"overall-{release}-ip"))
-    addresses = ("172.30.0.", "10.180.0.", "192.168.99.", "1.2.3.4", "5.6.7.8")
-    assert seen(found) == overall(4, addresses, release >= "1.36")
+    at = Addresses(4, "172.30.0.", "10.180.0.", "192.168.99.", "1.2.3.4", "5.6.7.8", ("203.0.113.0/25",))
+    assert seen(found) == overall(at, release >= "1.36")
     assert found.parts == {
         Part("nft_set", 4, "cluster-ips"): {f"172.30.0.{number}": "" for number in range(41, 47)},
         Part("node_port_addresses", 4): {"192.168.0.2": ""},
@@ -137,8 +137,9 @@ def test_the_golden_rules_of_each_release(release: str) -> None:
 
 def test_the_golden_rules_of_ipv6() -> None:
     found = read(table_of("overall-1.37.2-ip6"))
-    addresses = ("fd00:172:30::", "fd00:10:180::", "2001:db8:99::", "5555::1", "5555::2")
-    assert seen(found) == overall(6, addresses, True)
+    outside = ("2001:db8:99::", "5555::1", "5555::2")
+    at = Addresses(6, "fd00:172:30::", "fd00:10:180::", *outside, ("2001:db8:203::/64",))
+    assert seen(found) == overall(at, True)
     assert found.parts == {
         Part("nft_set", 6, "cluster-ips"): {f"fd00:172:30::{number}": "" for number in range(41, 47)},
         Part("node_port_addresses", 6): {"2001:db8::1": ""},
@@ -226,50 +227,53 @@ def test_masquerade_all_and_no_way_to_tell_pods_until_1_35() -> None:
 def test_a_real_kube_proxys_table() -> None:
     """The Services are those of C(tests/labkit/manifests/inventory.yaml), kube-dns and kubernetes."""
     found = read(table_of("kube-proxy-1.37.2-ip", "nft"))
-    dns = {"tcp": "dns-tcp", "udp": "dns"}
     three = tuple((f"192.0.2.{number}", 8080) for number in (11, 12, 13))
-    entries = [
+    dns = [
         Entry(
             (4, "10.96.0.10", protocol, port),
             FORWARD,
             (("10.244.0.2", port), ("10.244.0.3", port)),
             service=f"kube-system/kube-dns:{name}",
         )
-        for protocol, port, name in [("tcp", 53, dns["tcp"]), ("udp", 53, dns["udp"]), ("tcp", 9153, "metrics")]
+        for protocol, port, name in [("tcp", 53, "dns-tcp"), ("udp", 53, "dns"), ("tcp", 9153, "metrics")]
     ]
-    api = (("10.34.0.10", 6443),)
-    entries += [
+    api, http = (("10.34.0.10", 6443),), "default/httpservice:http"
+    inside = Entry((4, "10.96.20.92", "tcp", 82), FORWARD, (("192.0.2.31", 82),), service="default/inside:web")
+    assert seen(found) == keyed(
+        *dns,
         Entry((4, "10.96.0.1", "tcp", 443), FORWARD, api, no_hairpin=api, service="default/kubernetes:https"),
-        Entry(
-            (4, "10.96.20.92", "tcp", 82), FORWARD, (("192.0.2.31", 82),), policy=LOCAL, service="default/inside:web"
-        ),
-        Entry((4, "10.96.14.237", "tcp", 80), FORWARD, three, no_hairpin=three[1:], service="default/httpservice:http"),
-        Entry((4, "", "tcp", 30080), FORWARD, three, masquerade=MASQUERADE_ALL, service="default/httpservice:http"),
+        inside._replace(policy=LOCAL),
+        Entry((4, "10.96.14.237", "tcp", 80), FORWARD, three, no_hairpin=three[1:], service=http),
+        external((4, "", "tcp", 30080), http, three),
         refused((4, "10.96.105.97", "tcp", 81), REJECT, "default/empty"),
         refused((4, "", "tcp", 30081), REJECT, "default/empty"),
-    ]
-    for name, protocol, port, node_port in (("dns", "udp", 53, 30702), ("sctp", "sctp", 5353, 32195)):
-        local, remote = (("192.0.2.21", port),), (("192.0.2.22", port),)
-        both = (*local, *remote)
-        inside = Entry(
-            (4, "10.96.90.135", protocol, port),
-            FORWARD,
-            both,
-            affinity=10800,
-            policy=CLUSTER,
-            masquerade=MASQUERADE_OUTSIDE,
-            no_hairpin=remote,
-            service=f"default/lb:{name}",
-        )
-        entries.append(inside)
-        outside = inside._replace(destinations=local, short_circuit=both, policy=LOCAL, masquerade=MASQUERADE_NODE)
-        entries += [
-            outside._replace(key=(4, "", protocol, node_port)),
-            outside._replace(key=(4, "203.0.113.7", protocol, port)),
-            outside._replace(key=(4, "203.0.113.20", protocol, port), source_ranges=("198.51.100.0/24",)),
-        ]
-    assert seen(found) == keyed(*entries)
+        *_lb("dns", "udp", 53, 30702),
+        *_lb("sctp", "sctp", 5353, 32195),
+    )
     assert found.defects == ()
+
+
+def _lb(name: str, protocol: str, port: int, node_port: int) -> list[Entry]:
+    local, remote = (("192.0.2.21", port),), (("192.0.2.22", port),)
+    inside = Entry(
+        (4, "10.96.90.135", protocol, port),
+        FORWARD,
+        (*local, *remote),
+        affinity=10800,
+        policy=CLUSTER,
+        masquerade=MASQUERADE_OUTSIDE,
+        no_hairpin=remote,
+        service=f"default/lb:{name}",
+    )
+    outside = inside._replace(
+        destinations=local, short_circuit=(*local, *remote), policy=LOCAL, masquerade=MASQUERADE_NODE
+    )
+    return [
+        inside,
+        outside._replace(key=(4, "", protocol, node_port)),
+        outside._replace(key=(4, "203.0.113.7", protocol, port)),
+        outside._replace(key=(4, "203.0.113.20", protocol, port), source_ranges=("198.51.100.0/24",)),
+    ]
 
 
 def test_a_family_that_serves_nothing() -> None:
