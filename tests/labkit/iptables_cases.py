@@ -95,14 +95,16 @@ def _random_wish(chance: random.Random) -> dict[str, t.Any]:
     return {"present": False, "mode": mode, "running_mode": running, "on_foreign": policy}
 
 
-def _may_go(wanted: dict[str, t.Any]) -> set[str]:
-    """Names of the chains that this wish may remove at most."""
+def _may_go(wanted: dict[str, t.Any], before: t.Sequence[str]) -> set[str]:
+    """Names of the chains that this wish may remove at most. An endpoint is the Service's whose chain leads to it."""
     if wanted["present"]:
         return set()
     if "names" in wanted:
         return set(wanted["names"])
     if "services" in wanted:
-        return {name for port in wanted["services"] for name in _service_chains(tuple(port))}
+        own = {name for port in wanted["services"] for name in _service_chains(tuple(port))}
+        rules = [line.split() for line in before if line.startswith("-A KUBE-")]
+        return own | {words[-1] for words in rules if words[1] in own and words[-1].startswith("KUBE-SEP-")}
     other = "ipvs" if wanted["mode"] == "iptables" else "iptables"
     return {*GROUPS[wanted["mode"]], *(() if wanted["running_mode"] == other else SHARED)}
 
@@ -121,7 +123,7 @@ def judge(case: dict[str, t.Any], seen: dict[str, t.Any]) -> None:
     chains = {line.split()[0][1:] for line in before if line.startswith(":")}
     left = {line.split()[0][1:] for line in after if line.startswith(":")}
     gone = chains - left
-    assert gone <= _may_go(wanted)
+    assert gone <= _may_go(wanted, before)
     rules = [line for line in before if line.startswith("-A")]
     kept = [line for line in after if line.startswith("-A")]
     if wanted["present"]:
@@ -136,7 +138,7 @@ def judge(case: dict[str, t.Any], seen: dict[str, t.Any]) -> None:
         lost.remove(line)
     for line in lost:
         chain, target = line.split()[1], line.rsplit(" ", 1)[1]
-        assert chain in gone or target in _may_go(wanted), line
+        assert chain in gone or target in _may_go(wanted, before), line
         if chain in FOREIGN or (chain in BUILTIN and line.split(" ", 2)[2] not in (PORTALS, POSTROUTING)):
             assert wanted.get("on_foreign") == "remove_jump", line
 
