@@ -85,8 +85,7 @@ def _settings_seen(scene: Scene) -> RuleSettings:
     """The settings by which the rules that are there were written."""
     table = scene.table("nat") or Table()
     cluster_ip = f"--match-set {set_name('KUBE-CLUSTER-IP', scene.family)} "
-    marks = filter(None, map(_MARK.fullmatch, table.chains.get("KUBE-MARK-MASQ", ())))
-    mark = next((int(one.group(1), 16) for one in marks), 1 << MASQUERADE_BIT)
+    mark = mark_seen(table)
     for spec in table.chains.get("KUBE-SERVICES", ()):
         if target_of(spec) == "KUBE-MARK-MASQ" and cluster_ip in spec:
             outside = re.match(r"! -[si] \S+", spec)
@@ -96,6 +95,12 @@ def _settings_seen(scene: Scene) -> RuleSettings:
     return RuleSettings(mark)
 
 
+def mark_seen(table: Table) -> int:
+    """The mark that table nat gives to packets which get a new source; kube-proxy's usual one where it gives none."""
+    marks = filter(None, map(_MARK.fullmatch, table.chains.get("KUBE-MARK-MASQ", ())))
+    return next((int(one.group(1), 16) for one in marks), 1 << MASQUERADE_BIT)
+
+
 def _table_defects(scene: Scene, name: str, chains: t.Mapping[str, t.Sequence[Rule]]) -> list[Defect]:
     table = scene.table(name)
     if table is None:
@@ -103,32 +108,34 @@ def _table_defects(scene: Scene, name: str, chains: t.Mapping[str, t.Sequence[Ru
         return [Defect("table_unread", what, "its chains and rules", "nobody could read them", scene.evidence(name))]
     missing = frozenset(chain for chain in chains if chain not in table.chains)
     jumps = [jump for jump in JUMPS if jump.table == name and IPVS in jump.modes and not jump.until]
-    if _is_flushed(table, chains, jumps):
+    if is_flushed(table, chains, jumps):
         what = scene.label(name, "table")
         return [
             Defect(
                 "flushed", what, "kube-proxy's jumps and rules", "no jump, and no rule in a chain", scene.evidence(name)
             )
         ]
-    found = [_chain_missing(scene, name, chain) for chain in chains if chain in missing]
+    found = [chain_missing(scene, name, chain) for chain in chains if chain in missing]
     for jump in jumps:
         if jump.chain not in missing:
-            found += _jump_defects(scene, jump, table.chains.get(jump.source, ()))
+            found += jump_defects(scene, jump, table.chains.get(jump.source, ()))
     for chain, rules in chains.items():
         if chain not in missing:
             told = missing | scene.missing_sets
             wanted = [rule for rule in rules if not told.intersection((target_of(rule.text), *rule.uses))]
-            found += _rule_defects(scene, (name, chain), wanted, table.chains[chain])
+            found += rule_defects(scene, (name, chain), wanted, table.chains[chain])
     return found
 
 
-def _is_flushed(table: Table, chains: t.Iterable[str], jumps: t.Iterable[Jump]) -> bool:
+def is_flushed(table: Table, chains: t.Iterable[str], jumps: t.Iterable[Jump]) -> bool:
+    """Whether of all these chains none has a rule, and there is no jump to any."""
     if any(table.chains.get(chain) for chain in chains):
         return False
     return not any(target_of(spec) == jump.chain for jump in jumps for spec in table.chains.get(jump.source, ()))
 
 
-def _chain_missing(scene: Scene, table: str, chain: str) -> Defect:
+def chain_missing(scene: Scene, table: str, chain: str) -> Defect:
+    """The defect that a chain is not there."""
     return Defect(
         "chain_missing",
         scene.label(table, chain),
@@ -138,15 +145,17 @@ def _chain_missing(scene: Scene, table: str, chain: str) -> Defect:
     )
 
 
-def _jump_defects(scene: Scene, jump: Jump, rules: t.Sequence[str]) -> t.Iterator[Defect]:
+def jump_defects(scene: Scene, jump: Jump, rules: t.Sequence[str]) -> t.Iterator[Defect]:
+    """What is wrong with a jump, by the rules of the chain that it should stand in."""
     what = scene.label(jump.table, f"{jump.source} -> {jump.chain}")
     evidence = scene.evidence(jump.table, jump.chain)
     exact = [spec for spec in rules if target_of(spec) == jump.chain and same_rule(spec, jump.spec)]
     if not exact:
         yield Defect("jump_missing", what, jump.spec, "no such rule", evidence)
         return
-    # Another mode's jump to the same chain is for new connections only: a leftover, and told as one.
-    more = [spec for spec in rules if _leads_all(spec, jump.chain)]
+    # Another mode's jump to the same chain differs in being for new connections only: a leftover, and told as one.
+    matches = _matches(jump.spec)
+    more = [spec for spec in rules if target_of(spec) == jump.chain and _matches(spec) == matches]
     if len(more) > 1:
         yield Defect("jump_twice", what, "one jump", f"{len(more)} of them", evidence)
     before = next((spec for spec in rules[: rules.index(exact[0])] if _ends_all(spec)), None)
@@ -154,25 +163,23 @@ def _jump_defects(scene: Scene, jump: Jump, rules: t.Sequence[str]) -> t.Iterato
         yield Defect("jump_missing", what, jump.spec, f"it stands behind '{before}', which no packet passes", evidence)
 
 
-def _matches_all(spec: str) -> bool:
-    return all(not part or part[0] in ("-j", "-g") or part[:2] == ["-m", "comment"] for part in rule_parts(spec))
-
-
-def _leads_all(spec: str, chain: str) -> bool:
-    return target_of(spec) == chain and _matches_all(spec)
+def _matches(spec: str) -> list[list[str]]:
+    """By what a rule matches, whatever its comment says and wherever it leads."""
+    return [part for part in rule_parts(spec) if part and part[0] not in ("-j", "-g") and part[:2] != ["-m", "comment"]]
 
 
 def _ends_all(spec: str) -> bool:
-    return target_of(spec) in _ENDS and _matches_all(spec)
+    return target_of(spec) in _ENDS and not _matches(spec)
 
 
 def _canonical(spec: str) -> tuple[tuple[str, ...], ...]:
     return tuple(map(tuple, rule_parts(spec)))
 
 
-def _rule_defects(
+def rule_defects(
     scene: Scene, place: tuple[str, str], wanted: t.Sequence[Rule], rules: t.Sequence[str]
 ) -> list[Defect]:
+    """What is wrong in a chain of which every rule is known."""
     what, evidence = scene.label(*place), scene.evidence(*place)
     required = [number for number, rule in enumerate(wanted) if rule.required]
     if not rules and len(required) > 1:

@@ -22,6 +22,11 @@ class _Judgement(t.NamedTuple):
 
 _LOST = "Something removed what kube-proxy had written, or kube-proxy cannot write it (see its log and its failure counters)."
 _LATE = "kube-proxy does not follow the API: it hangs, lost its watch, or fails to write."
+_UNREAD = "It could not be read, and is not taken for good."
+_UNNOTICED = (
+    " kube-proxy watches its canary in table mangle only: while that is there it does not notice before its next full sync, up to "
+    "an hour later."
+)
 _EDITED = "Something edited kube-proxy's rules, or an older kube-proxy wrote them."
 
 _JUDGEMENTS = {
@@ -47,10 +52,14 @@ _JUDGEMENTS = {
     "rule_wrong": _Judgement(ERROR, _EDITED),
     "element_broken": _Judgement(ERROR, _LOST),
     "flushed": _Judgement(
-        ERROR,
-        "Table nat was flushed while kube-proxy's canary in table mangle stayed: kube-proxy only watches the canary, "
-        "and does not notice before its next full sync (up to an hour).",
+        ERROR, "Something flushed or removed what kube-proxy had written, such as a firewall manager."
     ),
+    "ipset_missing": _Judgement(ERROR, _LOST),
+    "ipset_wrong": _Judgement(ERROR, "Another program made a set of this name, or an older kube-proxy did."),
+    "ipset_unread": _Judgement(WARNING, _UNREAD),
+    "device_missing": _Judgement(ERROR, _LOST),
+    "device_wrong": _Judgement(WARNING, "Another program made a device of this name."),
+    "table_unread": _Judgement(WARNING, _UNREAD),
     "layout_unknown": _Judgement(
         WARNING, "A release of kube-proxy that this collection does not know wrote it: nothing is guessed."
     ),
@@ -84,7 +93,7 @@ def judge(difference: Difference, mode: str) -> Finding:
         expected=difference.expected,
         actual=difference.actual,
         evidence=difference.evidence,
-        cause=judgement.cause,
+        cause=judgement.cause + (_UNNOTICED if (difference.kind, mode) == ("flushed", "iptables") else ""),
         remedy=_UPDATE if difference.kind == "layout_unknown" else _RESYNC.get(mode, ""),
     )
 

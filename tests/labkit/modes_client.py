@@ -6,7 +6,8 @@
 
 C(create KUBECONFIG FIRST END ADDRESS...) makes Services C(bench-FIRST) to the one before C(bench-END), each with an EndpointSlice
 that holds the addresses. C(connect COUNT HOST:PORT...) sets up connections, one after the other. C(follow KUBECONFIG SERVICE HOST:PORT
-REPETITIONS NAME=ADDRESS NAME=ADDRESS) replaces the Service's only endpoint and waits until the other one answers.
+REPETITIONS NAME=ADDRESS NAME=ADDRESS) replaces the Service's only endpoint and waits until the other one answers. C(churn KUBECONFIG
+COUNT STOP) makes, changes and removes that many Services C(churn-NUMBER) over and over, ten changes a second, until the file STOP is there.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 # Twice kube-proxy's minSyncPeriod: a change in a quiet moment, not one that waits for the sync of the one before.
 QUIET_SECONDS = 2.0
 GIVE_UP_SECONDS = 600.0
+CHURN_PAUSE_SECONDS = 0.1
 
 
 class Api:
@@ -177,6 +179,48 @@ def follow(kubeconfig: str, service: str, place: str, repetitions: int, pods: t.
     return {"p50": percentile(taken[1:], 0.5), "max": max(taken[1:]), "count": len(taken) - 1}
 
 
+MERGE = "application/merge-patch+json"
+
+
+def change_endpoints(api: Api, name: str, turn: int) -> None:
+    addresses = [f"198.51.100.{turn % 7 + 1}", "198.51.100.9"]
+    api.send("PATCH", f"{SLICES}/{name}", {"endpoints": endpoints(addresses)}, MERGE)
+
+
+def change_service(api: Api, name: str, _turn: int) -> None:
+    api.send("PATCH", f"{SERVICES}/{name}", {"spec": {"type": "NodePort", "sessionAffinity": "ClientIP"}}, MERGE)
+
+
+def come(api: Api, name: str, turn: int) -> None:
+    make_service(api, name, [f"198.51.100.{turn % 200 + 1}"])
+
+
+def go(api: Api, name: str, _turn: int = 0) -> None:
+    api.send("DELETE", f"{SERVICES}/{name}", {})
+    api.send("DELETE", f"{SLICES}/{name}", {})
+
+
+# What happens to a Service each time that it is its turn.
+TURNS: tuple[t.Callable[[Api, str, int], None], ...] = (come, change_endpoints, change_service, go)
+
+
+def churn(kubeconfig: str, count: int, stop: str) -> dict[str, t.Any]:
+    """Neighbours are in different states; what is left is removed at the end."""
+    api = Api(kubeconfig)
+    states = dict.fromkeys(range(count), 0)
+    turn = 0
+    while not os.path.exists(stop):
+        number = turn * 7 % count
+        TURNS[states[number]](api, f"churn-{number}", turn)
+        states[number] = (states[number] + 1) % len(TURNS)
+        turn += 1
+        time.sleep(CHURN_PAUSE_SECONDS)
+    for number, state in states.items():
+        if state:
+            go(api, f"churn-{number}")
+    return {"changes": turn}
+
+
 def main() -> None:
     action, *rest = sys.argv[1:]
     result: dict[str, t.Any]
@@ -184,6 +228,8 @@ def main() -> None:
         result = create(rest[0], int(rest[1]), int(rest[2]), rest[3:])
     elif action == "connect":
         result = connect(int(rest[0]), rest[1:])
+    elif action == "churn":
+        result = churn(rest[0], int(rest[1]), rest[2])
     else:
         pods = dict(pair.split("=", 1) for pair in rest[4:])
         result = follow(rest[0], rest[1], rest[2], int(rest[3]), pods)

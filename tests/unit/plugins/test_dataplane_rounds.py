@@ -6,44 +6,33 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import FORWARD, Dataplane, Entry, Part
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_rounds import (
     ABOUT_NODE,
-    ABOUT_SERVICE,
-    SURPLUS_ENTRY,
-    SURPLUS_MEMBER,
+    ABOUT_SERVICES,
     Suspect,
     Suspicion,
-    confirmed,
     decode,
     seen_again,
     suspicion,
+    unchanged,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netops.kube_proxy.plugins.module_utils._finding_model import ERROR, Finding
 
-KEY = (4, "10.96.0.10", "tcp", 80)
-PART = Part("ipset", 4, "KUBE-CLUSTER-IP")
 
-
-def suspect(kind: str, name: str, detail: str = "", service: str = "", concern: str = ABOUT_SERVICE) -> Suspect:
+def suspect(kind: str, name: str, detail: str = "", service: str = "", concern: str = ABOUT_SERVICES) -> Suspect:
     return Suspect((kind, name, detail), concern, Finding(ERROR, kind, name, service, "this", "that"))
 
 
 MISSING = suspect("destination_missing", "TCP 10.96.0.10:80", "10.244.1.2:8080", "default/web:http")
-DEAD = suspect("vip_dead", "TCP 10.96.0.10:80", concern=SURPLUS_ENTRY)
-STALE = suspect("member_stale", PART.words, "10.96.0.10,tcp:80", concern=SURPLUS_MEMBER)
+DEAD = suspect("vip_dead", "TCP 10.96.0.10:80")
 JUMP = suspect("jump_missing", "nat PREROUTING -> KUBE-SERVICES (ipv4)", concern=ABOUT_NODE)
-ALL = (MISSING, DEAD, STALE, JUMP)
+ALL = (MISSING, DEAD, JUMP)
 NOW = {"default/web": "7 8", "default/other": "1"}
 
 
 def before(*suspects: Suspect, versions: dict[str, str] = NOW) -> Suspicion:
-    return suspicion(suspects, versions, "node", "iptables", {"ipv4": 3})
-
-
-def nothing() -> Dataplane:
-    return Dataplane("iptables")
+    return suspicion(suspects, versions, "node")
 
 
 def test_what_one_look_brought_travels_as_text() -> None:
@@ -64,28 +53,15 @@ def test_only_what_is_seen_again_stays_as_it_is_seen_now() -> None:
     assert seen_again(before(MISSING, DEAD), [later, other, JUMP]) == [later]
 
 
-def test_what_nobody_changed_is_confirmed() -> None:
-    assert confirmed(before(*ALL), NOW, "node", nothing) == list(ALL)
+def test_what_nobody_changed_stands() -> None:
+    assert unchanged(before(*ALL), ALL, NOW, "node") == list(ALL)
 
 
 @pytest.mark.parametrize("versions", [{"default/web": "7 9"}, {}])
 def test_a_service_that_changed_meanwhile_says_nothing(versions: dict[str, str]) -> None:
     """One that is gone did, too."""
-    assert confirmed(before(MISSING, JUMP), versions, "node", nothing) == [JUMP]
+    assert unchanged(before(MISSING, JUMP), [MISSING, JUMP], versions, "node") == [JUMP]
 
 
-def test_what_is_asked_for_by_now_is_not_surplus() -> None:
-    entry = Entry(KEY, FORWARD, service="default/new:http")
-    asked = Dataplane("iptables", {KEY: entry}, {PART: {"10.96.0.10,tcp:80": "default/new:http"}})
-    assert confirmed(before(*ALL), NOW, "node", lambda: asked) == [MISSING, JUMP]
-
-
-def test_on_a_node_that_changed_only_what_no_service_explains_stays() -> None:
-    assert confirmed(before(*ALL), NOW, "another zone", nothing) == [JUMP]
-
-
-def test_what_is_expected_is_worked_out_only_for_surplus() -> None:
-    def never() -> Dataplane:
-        raise AssertionError("worked out for nothing")
-
-    assert confirmed(before(MISSING, JUMP), NOW, "node", never) == [MISSING, JUMP]
+def test_on_a_node_that_changed_only_what_no_service_explains_stands() -> None:
+    assert unchanged(before(*ALL), ALL, NOW, "another zone") == [JUMP]

@@ -1,0 +1,141 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The work of C(service_dataplane_info): its options, and the three steps from a difference to a finding. Private to this
+collection."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from collections import Counter
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _cluster_state as state_of
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _dataplane_rounds as rounds
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_judge import Judge
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look import (
+    KubeProxy,
+    look,
+    read_node_addresses,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput, KubeProxyError
+from ansible_collections.netops.kube_proxy.plugins.module_utils._finding_model import SEVERITIES, worst_first
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_checks import seconds
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_settle import Settling, finished, wait
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_http import (
+    HEALTHZ_PORT,
+    METRICS_PORT,
+    parse_endpoint,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_read import read_node_name
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_report import Wanted
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import Node, node_with
+
+if t.TYPE_CHECKING:
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import Runner
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
+
+LOOK, LOOK_AGAIN, CONFIRM = "look", "look_again", "confirm"
+
+
+class Question(t.NamedTuple):
+    """The module's options, checked. C(before) is what the step before brought."""
+
+    state: t.Mapping[str, t.Any]
+    step: str
+    before: rounds.Suspicion | None
+    node: str | None
+    mode: str | None
+    services: frozenset[str]
+    settle_timeout: int
+    addresses: tuple[str | None, str | None]
+
+
+def question(params: t.Mapping[str, t.Any]) -> Question:
+    """The module's options as values.
+
+    :raises InvalidInput: naming the option
+    """
+    step, text = params["step"], params["suspects"]
+    if step != LOOK and not text:
+        raise InvalidInput(f"suspects is needed for the step {step}", remedy="Hand over what the step before returned.")
+    for name in params["services"]:
+        if name.count("/") != 1 or not all(name.split("/")):
+            raise InvalidInput(f"services: {name!r} names no Service", remedy="Write it as namespace/name.")
+    return Question(
+        state_of.decode(params["state"]),
+        step,
+        rounds.decode(text) if step != LOOK else None,
+        params["node"],
+        params["mode"],
+        frozenset(params["services"]),
+        params["settle_timeout"],
+        (params["metrics_address"], params["healthz_address"]),
+    )
+
+
+def answer(asked: Question, runner: Runner, files: Files) -> dict[str, t.Any]:
+    """Go one step.
+
+    :raises KubeProxyError: when the node cannot be told or read
+    """
+    node = node_with(asked.state, asked.node or _own_name(files), read_node_addresses(files))
+    kube_proxy = _kube_proxy(asked, node)
+    settled = _settle(asked, kube_proxy, node) if asked.before else None
+    wanted = Wanted(node.config["mode"], {"ipvs": node.config["ipvs"]})
+    judge = Judge(asked.state, node, look(kube_proxy, wanted, runner, files), asked.mode)
+    suspects = [one for one in judge.suspects() if _is_asked_for(asked, one)]
+    versions, around = state_of.object_versions(asked.state), _fingerprint(asked, node)
+    if asked.before:
+        suspects = rounds.seen_again(asked.before, suspects)
+    if asked.before and asked.step == CONFIRM:
+        suspects = rounds.unchanged(asked.before, suspects, versions, around)
+    text = rounds.suspicion(suspects, versions, around).encode() if suspects and asked.step != CONFIRM else ""
+    return {**judge.summary(), **_told(suspects), "suspects": text, "settled": settled}
+
+
+def _own_name(files: Files) -> str:
+    name = read_node_name(files)
+    if not name:
+        raise KubeProxyError(
+            "The name of this node in the API is not known",
+            "there is no client certificate of a kubelet",
+            "Set the option node.",
+        )
+    return name
+
+
+def _kube_proxy(asked: Question, node: Node) -> KubeProxy:
+    metrics, healthz = asked.addresses
+    config = node.config
+    return KubeProxy(
+        parse_endpoint("metrics_address", config["metricsBindAddress"] if metrics is None else metrics, METRICS_PORT),
+        parse_endpoint("healthz_address", config["healthzBindAddress"] if healthz is None else healthz, HEALTHZ_PORT),
+    )
+
+
+def _settle(asked: Question, kube_proxy: KubeProxy, node: Node) -> bool | None:
+    """Wait until what the API said before this call must be in the kernel."""
+    delays = (seconds(node.config[mode]["minSyncPeriod"]) or 0.0 for mode in ("iptables", "ipvs", "nftables"))
+    settling = Settling(finished(kube_proxy.progress()), max(delays) + 1)
+    return wait(settling, kube_proxy.progress, asked.settle_timeout)
+
+
+def _is_asked_for(asked: Question, suspect: rounds.Suspect) -> bool:
+    return not asked.services or not suspect.service or suspect.service in asked.services
+
+
+def _fingerprint(asked: Question, node: Node) -> str:
+    """What else than Services and their endpoints decides what a node should have."""
+    raw = [one for one in asked.state["nodes"] if one["name"] == node.view.name]
+    return json.dumps([raw, asked.state["config"], asked.state["release"]], sort_keys=True)
+
+
+def _told(suspects: t.Iterable[rounds.Suspect]) -> dict[str, t.Any]:
+    findings = worst_first(one.finding for one in suspects)
+    counts = Counter(one.severity for one in findings)
+    return {
+        "findings": [one._asdict() for one in findings],
+        "counts": {severity: counts[severity] for severity in SEVERITIES},
+    }

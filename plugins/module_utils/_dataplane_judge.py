@@ -1,0 +1,135 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What one look at a node says against what the API asks for. Pure. Private to this collection."""
+
+from __future__ import annotations
+
+import typing as t
+from functools import cached_property
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_compare import Difference, differences
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_expected import (
+    as_held,
+    expected,
+    served_ports,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptables import read_iptables
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_ipvs import Wanted, read_readings
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_ipvs_rules import rule_settings
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import Dataplane
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables import read_nftables
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_rounds import (
+    ABOUT_NODE,
+    ABOUT_SERVICES,
+    Suspect,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_dataplane import judge
+from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node import node_findings
+from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node_model import NodeFacts
+from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory import report
+from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import KUBE_PROXY
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_read import as_options
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_ipvs import virtual_servers
+
+if t.TYPE_CHECKING:
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look import Sight
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import Node
+
+Object = t.Mapping[str, t.Any]
+
+_SURPLUS = ("vip_dead", "member_stale")
+
+
+class Judge:
+    """A node's kernel held against the state of the cluster, in the mode asked for, else the running one, else the configured."""
+
+    def __init__(self, state: Object, node: Node, sight: Sight, mode: str | None = None) -> None:
+        self._state = state
+        self._node = node
+        self._sight = sight
+        self.mode: str = mode or sight.status["running_mode"] or node.config["mode"]
+
+    def suspects(self) -> list[Suspect]:
+        """All that differs, and all that is wrong with the node beside its Services."""
+        excluded = self._node.config["ipvs"]["excludeCIDRs"] or ()
+        found = differences(self.wanted, self.actual, excluded)
+        about_node = (Suspect((one.kind, one.object, ""), ABOUT_NODE, one) for one in node_findings(self._facts()))
+        return [*(self._suspect(one) for one in found), *about_node]
+
+    def summary(self) -> dict[str, t.Any]:
+        """What the module returns beside the findings."""
+        return {
+            "node": self._node.view.name,
+            "configured_mode": str(self._node.written.get("mode") or ""),
+            "running_mode": self._sight.status["running_mode"],
+            "kernel_modes": self._kernel_modes(),
+            "checked_mode": self.mode,
+            "service_ports": len(served_ports(self._state, self._node.in_mode(self.mode))),
+            "addresses": len(self.wanted.entries),
+        }
+
+    @cached_property
+    def actual(self) -> Dataplane:
+        """What the kernel holds in the mode."""
+        readings, families = self._sight.readings, self._node.families
+        if self.mode == "nftables":
+            return read_nftables(readings.nft, families)
+        there = self._node.in_mode(self.mode)
+        settings = rule_settings(there.config, there.pod_cidrs)
+        if self.mode == "iptables":
+            return read_iptables(readings.tables, self._backend(), families, settings, self._asked_for)
+        return read_readings(readings, self._backend(), families, Wanted(settings, self._asked_for))
+
+    @cached_property
+    def wanted(self) -> Dataplane:
+        """What the API asks for; where chance decides between Services, as the kernel has it."""
+        return as_held(self._asked_for, self.actual)
+
+    @cached_property
+    def _asked_for(self) -> Dataplane:
+        return expected(self._state, self._node, self.mode)
+
+    @cached_property
+    def _inventory(self) -> dict[str, t.Any]:
+        return report(self._sight.readings, self._sight.status["running_mode"], None)
+
+    def _backend(self) -> str:
+        """kube-proxy's image follows kubelet's hint (KEP-3178)."""
+        iptables = self._inventory["iptables"]
+        for found in (iptables["kubelet"], iptables["kube_proxy"]):
+            if len(found) == 1:
+                return str(found[0])
+        return str(iptables["default"] or BACKENDS[0])
+
+    def _kernel_modes(self) -> list[str]:
+        alone = {
+            row["modes"][0]
+            for row in self._inventory["artifacts"]
+            if row["owner"] == KUBE_PROXY and len(row["modes"]) == 1
+        }
+        return sorted(alone)
+
+    def _suspect(self, one: Difference) -> Suspect:
+        concern = ABOUT_SERVICES if one.service or one.kind in _SURPLUS else ABOUT_NODE
+        return Suspect(one.identity, concern, judge(one, self.mode))
+
+    def _facts(self) -> NodeFacts:
+        node, sight = self._node, self._sight
+        pods = self._state.get("kube_proxy_pods")
+        return NodeFacts(
+            configured_mode=str(node.written.get("mode") or ""),
+            config=node.config,
+            asked=sight.asked,
+            status=sight.status,
+            release=self._state["release"],
+            inventory=self._inventory,
+            kernel=sight.kernel,
+            virtual_servers=[as_options(one) for one in sight.readings.virtual_servers],
+            expected_servers=virtual_servers(self._state, node.in_mode("ipvs")),
+            bound=tuple(sight.readings.device.addresses) if sight.readings.device else (),
+            families=node.families,
+            pods=None if pods is None else pods.get(node.view.name, 0),
+        )

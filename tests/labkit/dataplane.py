@@ -1,0 +1,95 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Kernel against API on a real cluster, as the role check does it: the module's three steps, and Services that come and go."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import typing as t
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from tests import labkit
+from tests.labkit import ROOT, Node, wait_for
+from tests.labkit.cluster import Cluster
+
+Finding = dict[str, t.Any]
+MODULE = "service_dataplane_info"
+CLIENT = Path(labkit.__file__).with_name("modes_client.py")
+ADMIN = "/etc/kubernetes/admin.conf"
+# Good to know on a healthy node: the plan for IPVS, and its timeouts, which kube-proxy leaves as the kernel has them.
+ADVICE = {"ipvs": {"release_calendar", "ipvs_timeout_below_keepalive"}}
+
+
+def state(cluster: Cluster) -> str:
+    text: str = cluster.control_plane.module("cluster_services_info", {"kubeconfig": ADMIN}, diff=False)["state"]
+    return text
+
+
+def look(node: Node, text: str, **options: t.Any) -> dict[str, t.Any]:
+    return node.module(MODULE, {"state": text, **options}, diff=False)
+
+
+def verdict(cluster: Cluster, node: Node, **options: t.Any) -> dict[str, t.Any]:
+    """The result of the first look, with the findings that all steps leave."""
+    text = state(cluster)
+    first = look(node, text, **options)
+    if not first["findings"]:
+        return first
+    second = look(node, text, step="look_again", suspects=first["suspects"], **options)
+    if not second["findings"]:
+        return {**first, "findings": []}
+    left = look(node, state(cluster), step="confirm", suspects=second["suspects"], **options)
+    return {**first, "findings": left["findings"]}
+
+
+def wrong(found: dict[str, t.Any]) -> list[Finding]:
+    """The findings without what is said of every healthy node of that mode."""
+    advice = ADVICE.get(found["checked_mode"], set())
+    return [one for one in found["findings"] if one["kind"] not in advice]
+
+
+def kinds(found: t.Iterable[Finding]) -> set[str]:
+    return {one["kind"] for one in found}
+
+
+def move(cluster: Cluster, old: str, new: str) -> None:
+    """By hand, as the tutorial does it; over when every family of every node is synced."""
+    cluster.set_mode_text(old, new)
+    restart(cluster, new)
+
+
+def restart(cluster: Cluster, mode: str) -> None:
+    cluster.restart_kube_proxy()
+    cluster.wait_for_mode(mode)
+    for node in cluster.nodes:
+        wait_for(f"the first sync on {node.name}", partial(_is_synced, node))
+
+
+def _is_synced(node: Node) -> bool:
+    return bool(node.module("kube_proxy_info", {"gather": []}, diff=False)["synced"])
+
+
+@contextmanager
+def churn(cluster: Cluster, count: int) -> t.Iterator[dict[str, t.Any]]:
+    """Services that are made, changed and removed, up to ten changes a second. Says at the end how many it were."""
+    node = cluster.control_plane
+    node.run("cat > /root/modes_client.py && rm -f /root/churn.stop", stdin=CLIENT.read_text(encoding="utf-8"))
+    command = f"python3 /root/modes_client.py churn {ADMIN} {count} /root/churn.stop"
+    process = subprocess.Popen(
+        [str(ROOT / "lab" / "lab"), "--name", node.lab, "ssh", node.name, command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    figures: dict[str, t.Any] = {}
+    try:
+        yield figures
+    finally:
+        node.run("touch /root/churn.stop")
+        out, _ = process.communicate(timeout=300)
+    figures.update(json.loads(out))
