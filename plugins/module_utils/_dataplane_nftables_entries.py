@@ -11,7 +11,6 @@ drops only where no endpoint is on the node; whoever has no endpoint anywhere is
 from __future__ import annotations
 
 import typing as t
-from collections import Counter
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import (
     CLUSTER,
@@ -38,6 +37,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftab
     External,
     read_external,
     read_firewall,
+    told_by,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables_services import (
     Policy,
@@ -67,7 +67,7 @@ class Entries:
         served = self._by_key("service-ips", "service-nodeports")
         for element in served.values():
             self._resolve(element.target)
-        self.pods = self._told_by()
+        self.pods = told_by(layout, self._externals.values(), self._chains.policies.values())
         """How pods are told from others; empty: they are not, None: nothing says it."""
         for key, element in served.items():
             self.entries[key] = self._served(key, element)
@@ -100,15 +100,6 @@ class Entries:
                 self._chains.policy(one)
         elif target.startswith(("service-", "local-")):
             self._chains.policy(target)
-
-    def _told_by(self) -> str | None:
-        if self.layout.pods is not None:
-            return self.layout.pods
-        told = [self.layout.cluster_pods] if self.layout.cluster_pods else []
-        told += [one.told_by for one in self._externals.values() if one.is_local]
-        marks = (mark for one in self._chains.policies.values() for mark in one.marked)
-        told += [mark.told_by for mark in marks if mark.whose == MASQUERADE_OUTSIDE]
-        return Counter(told).most_common(1)[0][0] if told else None
 
     def _served(self, key: Key, element: Element) -> Entry:
         if element.target in self._externals:

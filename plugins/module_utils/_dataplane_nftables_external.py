@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import ipaddress
 import typing as t
+from collections import Counter
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import (
     MASQUERADE_ALL,
     MASQUERADE_NODE,
     MASQUERADE_NONE,
+    MASQUERADE_OUTSIDE,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables_endpoints import (
     Problem,
@@ -27,6 +29,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftab
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables_layout import Layout
     from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables_rules import Rule
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables_services import Policy
 
 _FROM_NODE = "fib saddr type local"
 
@@ -127,3 +130,14 @@ def _networks(text: str) -> tuple[str, ...] | None:
         return tuple(sorted(map(str, joined)))
     except (ValueError, TypeError):
         return None
+
+
+def told_by(layout: Layout, externals: t.Iterable[External], policies: t.Iterable[Policy]) -> str | None:
+    """How pods are told from others: as the configuration says where some rule does, else as most rules do. Empty: they are
+    not told, None: nothing says it."""
+    told = [layout.cluster_pods] if layout.cluster_pods else []
+    told += [one.told_by for one in externals if one.is_local]
+    told += [mark.told_by for one in policies for mark in one.marked if mark.whose == MASQUERADE_OUTSIDE]
+    if not told or layout.pods in told:
+        return layout.pods
+    return Counter(told).most_common(1)[0][0]

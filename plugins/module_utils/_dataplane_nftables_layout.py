@@ -14,6 +14,10 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_ipvs_rules import (
+    MASQUERADE_BIT,
+    rule_settings,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import (
     MASQUERADE_ALL,
     MASQUERADE_NONE,
@@ -41,6 +45,27 @@ class Settings(t.NamedTuple):
     mark: int | None = None
     masquerade_all: bool | None = None
     pods: t.Mapping[int, str] | None = None
+
+
+def settings_of(config: t.Mapping[str, t.Any], pod_cidrs: t.Sequence[str] = ()) -> Settings:
+    """From an effective KubeProxyConfiguration.
+
+    :param pod_cidrs: C(spec.podCIDRs) of the node, needed for C(detectLocalMode) C(NodeCIDR)
+    """
+    nftables = config.get("nftables") or {}
+    bit = nftables.get("masqueradeBit")
+    pods = {family: _pods(family, match) for family, match in rule_settings(config, pod_cidrs).outside.items()}
+    return Settings(1 << (MASQUERADE_BIT if bit is None else int(bit)), bool(nftables.get("masqueradeAll")), pods)
+
+
+def _pods(family: int, outside: str) -> str:
+    """The match for pods from that of iptables for everybody else."""
+    option, what = outside.split(" ")[1:3]
+    if option == "-i":
+        return f"meta iifname {what[:-1]}*" if what.endswith("+") else f"meta iifname {what}"
+    whole = "/32" if family == 4 else "/128"
+    address = what[: -len(whole)] if what.endswith(whole) else what
+    return f"{'ip' if family == 4 else 'ip6'} saddr {address}"
 
 
 LOCAL_REJECTS = "localhost-nodeport-reject-ports"
@@ -80,7 +105,8 @@ class Layout:
         self.family = 6 if table.family == "ip6" else 4
         self.rules = {name: parse_rules(one.rules) for name, one in table.chains.items() if name in _STOCK_CHAINS}
         self._masquerade_all = settings.masquerade_all
-        self.mark = settings.mark if settings.mark is not None else self._mark()
+        self.wanted_mark = settings.mark
+        self.mark = self._mark()
         self.pods = None if settings.pods is None else settings.pods.get(self.family, "")
         self.marks_by_jump = self._marks_by_jump()
         """Until 1.35: rules jump to a chain that marks."""
@@ -98,21 +124,24 @@ class Layout:
         return f"nft list chain {where} {chain}" if chain in self.table.chains else f"nft list table {where}"
 
     def _mark(self) -> int | None:
-        for rule in self.rules.get("masquerading", ()):
-            found = re.search("meta mark and 0x([0-9a-f]+) (?:==|!=) 0", rule.text)
-            if found:
-                return int(found.group(1), 16)
-        return None
+        """As the configuration says where some rule does, else the one that is looked at in the end."""
+        seen = [re.search("meta mark and 0x([0-9a-f]+) (?:==|!=) 0", one.text) for one in self._rules("masquerading")]
+        marks = [int(one.group(1), 16) for one in seen if one]
+        marks += [mark for one in self._rules("services", MARK_CHAIN) for mark in map(mark_of, one.actions) if mark]
+        return self.wanted_mark if not marks or self.wanted_mark in marks else marks[0]
+
+    def _rules(self, *chains: str) -> list[Rule]:
+        return [rule for name in chains for rule in self.rules.get(name, ())]
 
     def _marks_by_jump(self) -> bool:
         if MARK_CHAIN not in self.table.chains or HAIRPINS not in self.table.sets:
             return MARK_CHAIN in self.table.chains
         # One of them is left of another release: the later kube-proxy wrote the chain that both write.
-        return any(rule.text == "masquerade fully-random" for rule in self.rules.get("masquerading", ()))
+        return any(rule.text == "masquerade fully-random" for rule in self._rules("masquerading"))
 
     def _cluster_masquerade(self) -> tuple[str, str]:
         """From 1.36 on one rule for all ClusterIPs: whose packets it marks, and how it tells those of pods."""
-        for rule in self.rules.get("services", ()):
+        for rule in self._rules("services"):
             if rule.matches[:1] == (f"{self.ip} daddr @cluster-ips",) and self.marks(rule):
                 if len(rule.matches) == 1:
                     return MASQUERADE_ALL, ""

@@ -97,7 +97,7 @@ def structure_defects(layout: Layout, pods: str | None) -> list[Defect]:
             found += _rule_defects(layout, chain, wanted, "rule_missing")
         else:
             found.append(_chain_missing(layout, chain))
-    return [*found, *_cluster_rule(layout, pods)]
+    return [*found, *_cluster_rule(layout, pods), *_as_configured(layout, pods)]
 
 
 def _table_defects(layout: Layout) -> t.Iterator[Defect]:
@@ -179,6 +179,16 @@ def _cluster_rule(layout: Layout, pods: str | None) -> t.Iterator[Defect]:
         yield defect(kind, expected=_CLUSTER_RULES[wanted], actual=_CLUSTER_RULES[seen])
     elif layout.cluster_pods and pods != layout.cluster_pods:
         yield defect("rule_wrong", expected=f"pods told by '{pods}'", actual=f"by '{layout.cluster_pods}'")
+
+
+def _as_configured(layout: Layout, pods: str | None) -> t.Iterator[Defect]:
+    """What no rule at all does as the configuration says."""
+    defect = partial(Defect, "rule_wrong", f"table {layout.ip} {layout.table.name}", evidence=layout.evidence())
+    if layout.pods not in (None, pods):
+        expected = f"pods told by '{layout.pods}'" if layout.pods else "pods not told from others"
+        yield defect(expected=expected, actual=f"by '{pods}'" if pods else "pods not told from others")
+    if layout.wanted_mark not in (None, layout.mark):
+        yield defect(expected=f"mark {layout.wanted_mark:#x}", actual=f"mark {layout.mark:#x}")
 
 
 _CLUSTER_RULES = {

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _dataplane_nftables_rules as rules
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_compare import differences
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import (
     CLUSTER,
     DROP,
@@ -42,6 +43,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_parse impor
     NftTable,
     parse_table,
 )
+from tests.unit.plugins.kube_dataplanes import DETECTOR, golden, plane
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 RELEASES = ["1.31.14", "1.33.6", "1.34.4", "1.35.4", "1.36.3", "1.37.2"]
@@ -133,6 +135,18 @@ def test_the_golden_rules_of_each_release(release: str) -> None:
         Part("node_port_addresses", 4): {"192.168.0.2": ""},
     }
     assert (found.mode, found.defects, found.layout_known) == ("nftables", (), True)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_what_the_api_asks_for_is_read_in_the_same_form(release: str) -> None:
+    """By different hands: the model of the API's, and what kube-proxy writes of the same Services."""
+    services, slices = golden()
+    config = {**DETECTOR, "nodePortAddresses": ["192.168.0.2/32", "2001:db8::1/128"]}
+    wanted = plane("nftables", services, slices, config, ".".join(release.split(".")[:2]))
+    found = read(table_of(f"overall-{release}-ip"))
+    four = {part: members for part, members in wanted.parts.items() if part.family == 4}
+    assert len(wanted.entries) == len(found.entries) > 10
+    assert differences(replace(wanted, parts=four), found) == []
 
 
 def test_the_golden_rules_of_ipv6() -> None:

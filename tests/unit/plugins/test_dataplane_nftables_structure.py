@@ -15,7 +15,10 @@ import pytest
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_compare import differences
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables import read_nftables
-from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables_layout import Settings
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables_layout import (
+    Settings,
+    settings_of,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables_rules import parse_rule
 from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_parse import NftChain, NftSet, NftTable
 from tests.unit.plugins.test_dataplane_nftables import RELEASES, read, table_of
@@ -556,15 +559,57 @@ PODS = {4: "ip saddr 10.0.0.0/8"}
         (OLD, Settings(16384, False, PODS), []),
         (CATALOGUE, Settings(16384, False, {4: "meta iifname cali*"}), []),
         (NEW, Settings(masquerade_all=True), ["rule_wrong"]),
-        (NEW, Settings(pods={4: "ip saddr 10.9.0.0/16"}), ["rule_wrong", "element_broken"]),
-        (NEW, Settings(masquerade_all=False, pods={}), ["rule_wrong", "element_broken"]),
-        # The chain that marks in the layout of 1.31, and each rule that marks from 1.36 on.
-        (OLD, Settings(mark=32768), ["rule_wrong", "rule_wrong", "rule_wrong"]),
+        (NEW, Settings(pods={4: "ip saddr 10.9.0.0/16"}), ["rule_wrong"]),
+        (OLD, Settings(pods={4: "ip saddr 10.9.0.0/16"}), ["rule_wrong"]),
+        (NEW, Settings(masquerade_all=False, pods={}), ["rule_wrong"]),
+        ("catalogue-1.35-ip6", Settings(16384, True, {4: "ip saddr 10.0.0.0/8"}), []),
+        ("catalogue-1.35-ip6", Settings(pods={6: "ip6 saddr fd00::/64"}), ["rule_wrong"]),
+        (NEW, Settings(mark=32768), ["rule_wrong"]),
+        (OLD, Settings(mark=32768), ["rule_wrong"]),
     ],
 )
 def test_the_configuration_tells_what_is_meant(name: str, given: Settings, kinds: list[str]) -> None:
-    found = read_nftables([table_of(name)], [4], given)
+    """What no rule does as it says is told once, however many rules there are."""
+    found = read_nftables([table_of(name)], [6 if name.endswith("6") else 4], given)
     assert [one.kind for one in found.defects] == kinds
+
+
+@pytest.mark.parametrize(
+    ("config", "pod_cidrs", "pods"),
+    [
+        (
+            {"detectLocalMode": "ClusterCIDR", "clusterCIDR": "10.244.0.0/16,10.9.0.0/16,fd00:10::/64"},
+            [],
+            {4: "ip saddr 10.244.0.0/16", 6: "ip6 saddr fd00:10::/64"},
+        ),
+        ({"detectLocalMode": "ClusterCIDR", "clusterCIDR": ""}, ["10.244.1.0/24"], {}),
+        (
+            {"detectLocalMode": "NodeCIDR", "clusterCIDR": "10.0.0.0/8"},
+            ["10.244.1.0/24"],
+            {4: "ip saddr 10.244.1.0/24"},
+        ),
+        # nft prints an address without its whole length.
+        (
+            {"detectLocalMode": "NodeCIDR"},
+            ["fd00::1/128", "10.0.0.1/32"],
+            {4: "ip saddr 10.0.0.1", 6: "ip6 saddr fd00::1"},
+        ),
+        (
+            {"detectLocalMode": "BridgeInterface", "detectLocal": {"bridgeInterface": "cbr0"}},
+            [],
+            {4: "meta iifname cbr0", 6: "meta iifname cbr0"},
+        ),
+        (
+            {"detectLocalMode": "InterfaceNamePrefix", "detectLocal": {"interfaceNamePrefix": "cali"}},
+            [],
+            {4: "meta iifname cali*", 6: "meta iifname cali*"},
+        ),
+    ],
+)
+def test_settings_of_a_configuration(config: dict[str, t.Any], pod_cidrs: list[str], pods: dict[int, str]) -> None:
+    assert settings_of(config, pod_cidrs) == Settings(0x4000, False, pods)
+    other = {**config, "nftables": {"masqueradeBit": 15, "masqueradeAll": True}, "iptables": {"masqueradeBit": 3}}
+    assert settings_of(other, pod_cidrs) == Settings(0x8000, True, pods)
 
 
 def test_pods_told_otherwise_than_meant() -> None:
@@ -581,5 +626,7 @@ def test_a_rule_for_all_cluster_ips_is_told_once() -> None:
     found = read_nftables([damaged], [4], Settings(pods=PODS))
     assert [one.kind for one in found.defects] == ["rule_missing"]
     assert found.entries[(4, "172.30.0.41", "tcp", 80)].masquerade is None
-    meant = read_nftables([damaged], [4], Settings(masquerade_all=False, pods={}))
+    nobody = without_rule("services", "@cluster-ips")(table_of("deleted-1.37.2-ip"))
+    meant = read_nftables([nobody], [4], Settings(masquerade_all=False, pods={}))
+    assert meant.defects == ()
     assert meant.entries[(4, "172.30.0.41", "tcp", 80)].masquerade == "none"
