@@ -170,7 +170,7 @@ def test_only_so_many_findings_of_a_node_are_shown() -> None:
 def test_the_last_step_decides() -> None:
     """A later step leaves out what was a delay; the third one says nothing of the kernel, which it did not read."""
     second = look("w1", VIP, CALENDAR, settled=True)
-    third = {"node": "w1", "findings": [CALENDAR], "counts": {}, "suspects": "", "settled": None}
+    third: dict[str, t.Any] = {"node": "w1", "findings": [CALENDAR], "counts": {}, "suspects": "", "settled": None}
     (node,) = parsed(result("w1", look("w1", VIP, UNREAD, CALENDAR), second, third))["nodes"]
     assert [one["kind"] for one in node["findings"]] == ["release_calendar"]
     assert (node["running_mode"], node["service_ports"], node["settled"]) == ("ipvs", 12, True)
@@ -214,7 +214,8 @@ def test_what_fails(fail_on: str, failing: list[str], words: str) -> None:
 
 def test_the_first_of_each_kind_is_in_the_failure() -> None:
     many = [{**VIP, "object": f"TCP 10.96.0.{number}:80"} for number in range(3)]
-    (told,) = dataplane_report([result("w1", look("w1", *many, {**VIP, "kind": "zone_wrong"}))], "failures")
+    found = dataplane_report([result("w1", look("w1", *many, {**VIP, "kind": "zone_wrong"}))], "failures")
+    (told,) = t.cast("list[str]", found)
     assert "3 vip_missing, 1 zone_wrong. " in told
     assert "TCP 10.96.0.0:80" in told
     assert "TCP 10.96.0.1:80" not in told

@@ -134,7 +134,7 @@ def test_no_such_mode() -> None:
 
 @ALL_MODES
 def test_a_configuration_that_kube_proxy_refuses(mode: str) -> None:
-    with pytest.raises(InvalidInput, match="nodePortAddresses .* 'eth0' is none"):
+    with pytest.raises(InvalidInput, match=r"nodePortAddresses .* 'eth0' is none"):
         plane(mode, [service(type="NodePort", ports=[node_port()])], config={"nodePortAddresses": ["eth0"]})
 
 
