@@ -15,7 +15,6 @@ import typing as t
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import FORWARD, Entry, Key
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model import (
-    NodeView,
     ServicePort,
     service_ports,
 )
@@ -25,7 +24,6 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_n
     Node,
     NodeAddresses,
     local_addresses,
-    parse_addresses,
 )
 
 Object = t.Mapping[str, t.Any]
@@ -77,12 +75,6 @@ def bound_by(ports: t.Iterable[ServicePort], addresses: NodeAddresses) -> dict[s
         for address in (port.cluster_ip, *(one for one in others if one not in own[port.family])):
             wanted.setdefault(address, port.name)
     return wanted
-
-
-def bound_addresses(state: Object, links: t.Any) -> list[str]:
-    """What C(bound_by) says, in order. C(links) as in C(node_of)."""
-    wanted = bound_by(service_ports(state, NodeView("")), parse_addresses(links))
-    return sorted(wanted, key=lambda text: (":" in text, int(ipaddress.ip_address(text))))
 
 
 def foreign(

@@ -13,8 +13,11 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netops.kube_proxy.plugins.filter.ipvs_addresses import ipvs_addresses
 from ansible_collections.netops.kube_proxy.plugins.filter.node_virtual_servers import node_virtual_servers
+from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import decode
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model import NodeView, service_ports
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_ipvs import bound_by
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import parse_addresses
 from tests.labkit import Lab, Node, wait_for
 from tests.labkit.cluster import Cluster
 
@@ -272,8 +275,8 @@ def agree(node: Node) -> None:
     wait_for("kernel and API to agree", lambda: kernels(node) == expected(node) | others, 120)
     addresses = json.loads(node.run("ip -j address show"))
     held = [one["local"] for link in addresses if link["ifname"] == "kube-ipvs0" for one in link["addr_info"]]
-    state = node.module("cluster_services_info", GATHER)["state"]
-    assert sorted(one for one in held if not one.startswith("fe80")) == sorted(ipvs_addresses(state, addresses))
+    ports = service_ports(decode(node.module("cluster_services_info", GATHER)["state"]), NodeView(""))
+    assert {one for one in held if not one.startswith("fe80")} == bound_by(ports, parse_addresses(addresses)).keys()
 
 
 def test_the_model_is_what_kube_proxy_does(cluster: Cluster, node: Node) -> None:

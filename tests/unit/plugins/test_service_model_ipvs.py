@@ -17,10 +17,12 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.netops.kube_proxy.plugins.filter.foreign_virtual_servers import foreign_virtual_servers
-from ansible_collections.netops.kube_proxy.plugins.filter.ipvs_addresses import ipvs_addresses
 from ansible_collections.netops.kube_proxy.plugins.filter.node_virtual_servers import node_virtual_servers
 from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import State, build, encode
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_options import virtual_server_from_options
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model import NodeView, service_ports
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_ipvs import bound_by
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import parse_addresses
 from tests.unit.plugins.kube_services import NODE, cluster, endpoint, endpoint_slice, links, node, node_port, service
 
 LINKS = links(lo=["127.0.0.1", "::1"], eth0=["100.101.102.103", "fe80::1"])
@@ -340,13 +342,13 @@ def test_what_kube_ipvs0_holds() -> None:
         ]
     )
     addresses = [*LINKS, *links(kube_ipvs0=["1.2.3.4", "9.9.9.9"])]
-    assert ipvs_addresses(encode(state), addresses) == [
-        "1.2.3.4",
-        "10.20.30.5",
-        "10.20.30.41",
-        "50.60.70.81",
-        "fd00::41",
-    ]
+    assert bound_by(service_ports(state, NodeView("")), parse_addresses(addresses)) == {
+        "1.2.3.4": "ns1/svc1:p80",
+        "10.20.30.5": "ns1/six:p80",
+        "10.20.30.41": "ns1/svc1:p80",
+        "50.60.70.81": "ns1/svc1:p80",
+        "fd00::41": "ns1/six:p80",
+    }
 
 
 def virtual(address: str, port: int = 57, protocol: str = "udp") -> dict[str, t.Any]:
@@ -410,10 +412,6 @@ def test_bad_input_of_the_other_filters() -> None:
         foreign_virtual_servers(ACTUAL, [], ["nowhere"])
     with pytest.raises(AnsibleFilterError, match="not the addresses of a node"):
         foreign_virtual_servers(ACTUAL, [], links="eth0")
-    with pytest.raises(AnsibleFilterError, match="not the state of a cluster"):
-        ipvs_addresses("x", LINKS)
-    with pytest.raises(AnsibleFilterError, match="not the addresses of a node"):
-        ipvs_addresses(encode(cluster([])), {})
 
 
 def test_without_links_old_ones_of_kube_proxy_count_too() -> None:
