@@ -142,9 +142,7 @@ def _node(result: Object) -> Node:
     looks = [one for one in result["looks"] if "findings" in one]
     if not looks:
         return Node(host)
-    # A step that reads no kernel does not tell again what the kernel holds.
-    last = {name: value for one in looks for name, value in one.items()}
-    settled = [one["settled"] for one in looks if one.get("settled") is not None]
+    last = looks[-1]
     running = last.get("running_mode")
     node = Node(
         host=host,
@@ -158,7 +156,7 @@ def _node(result: Object) -> Node:
         checked_mode=str(last["checked_mode"]),
         service_ports=int(last["service_ports"]),
         addresses=int(last["addresses"]),
-        settled=settled[-1] if settled else None,
+        settled=last.get("settled"),
         connection=_connection(result.get("connection")),
     )
     found = [_finding(one) for one in last["findings"]]

@@ -167,13 +167,13 @@ def test_only_so_many_findings_of_a_node_are_shown() -> None:
     assert len(parsed(result("w1", look("w1", *many)))["nodes"][0]["findings"]) == 25
 
 
-def test_the_last_step_decides() -> None:
-    """A later step leaves out what was a delay; the third one says nothing of the kernel, which it did not read."""
-    second = look("w1", VIP, CALENDAR, settled=True)
-    third: dict[str, t.Any] = {"node": "w1", "findings": [CALENDAR], "counts": {}, "suspects": "", "settled": None}
+def test_the_last_step_that_was_taken_decides() -> None:
+    """A later step leaves out what was a delay."""
+    second = look("w1", VIP, CALENDAR, settled=False)
+    third = look("w1", CALENDAR, settled=True, service_ports=13)
     (node,) = parsed(result("w1", look("w1", VIP, UNREAD, CALENDAR), second, third))["nodes"]
     assert [one["kind"] for one in node["findings"]] == ["release_calendar"]
-    assert (node["running_mode"], node["service_ports"], node["settled"]) == ("ipvs", 12, True)
+    assert (node["running_mode"], node["service_ports"], node["settled"]) == ("ipvs", 13, True)
     (node,) = parsed(result("w1", look("w1", VIP), look("w1", running=None), SKIPPED))["nodes"]
     assert (node["findings"], node["running_mode"]) == ([], None)
 
