@@ -36,6 +36,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftab
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import NFT_TABLES, NFTABLES
 
 if t.TYPE_CHECKING:
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import Told
     from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_parse import NftTable
 
 _NOTHING_KNOWN = Settings()
@@ -53,31 +54,51 @@ def read_nftables(
     :param settings: what the configuration says, where it is known: it tells a rule that is missing from one that is not meant
     """
     there = {(one.family, one.name): one for one in tables}
-    entries: dict[Key, Entry] = {}
-    parts: dict[Part, dict[str, str]] = {}
-    defects: list[Defect] = []
+    found = _Found()
     unknown: list[Defect] = []
     for family in families:
         name = NFT_TABLES[0 if family == 4 else 1]
         table = there.get(name)
         if table is None or not (table.chains or table.maps or table.sets):
-            actual = "there is no such table" if table is None else "it is empty"
-            defects.append(_flushed(name, actual))
+            found.flushed(family, "there is no such table" if table is None else "it is empty")
             continue
         layout = Layout(table, settings)
-        reasons = unknown_parts(layout)
-        if not reasons:
-            reasons = _take(layout, entries, parts, defects)
+        reasons = unknown_parts(layout) or found.take(layout)
         if reasons:
             unknown.append(_unknown(layout, reasons))
     if unknown:
         return Dataplane(NFTABLES, defects=tuple(unknown), layout_known=False)
-    return Dataplane(NFTABLES, entries, parts, tuple(defects))
+    return Dataplane(NFTABLES, found.entries, found.parts, tuple(found.defects), told=frozenset(found.told))
 
 
-def _flushed(name: tuple[str, str], actual: str) -> Defect:
-    what = " ".join(name)
-    return Defect("flushed", f"table {what}", "kube-proxy's chains and rules", actual, f"nft list table {what}")
+class _Found:
+    """What the tables say, one after the other."""
+
+    def __init__(self) -> None:
+        self.entries: dict[Key, Entry] = {}
+        self.parts: dict[Part, dict[str, str]] = {}
+        self.defects: list[Defect] = []
+        self.told: set[Told] = set()
+
+    def flushed(self, family: int, actual: str) -> None:
+        what = " ".join(NFT_TABLES[0 if family == 4 else 1])
+        expected = "kube-proxy's chains and rules"
+        self.defects.append(Defect("flushed", f"table {what}", expected, actual, f"nft list table {what}"))
+        self.told.add(family)
+
+    def take(self, layout: Layout) -> list[str]:
+        """Put what a table says where it belongs; what comes back says that its layout is unknown."""
+        self.parts[Part("nft_set", layout.family, "cluster-ips")] = _members(layout, "cluster-ips")
+        addresses = {LOCAL_EXCEPT_LOOPBACK: ""} if layout.all_node_ports else _members(layout, "nodeport-ips")
+        self.parts[Part("node_port_addresses", layout.family)] = addresses
+        if is_flushed(layout):
+            self.flushed(layout.family, "no rule in any base chain")
+            return []
+        entries = Entries(layout)
+        self.entries.update(entries.entries)
+        self.defects += [*structure_defects(layout, entries.pods), *entries.defects()]
+        self.told.update(entries.told)
+        return entries.strange()
 
 
 def _unknown(layout: Layout, reasons: t.Sequence[str]) -> Defect:
@@ -85,24 +106,6 @@ def _unknown(layout: Layout, reasons: t.Sequence[str]) -> Defect:
     what = f"table {layout.ip} {layout.table.name}"
     known = "a layout of kube-proxy 1.31 to 1.37"
     return Defect("layout_unknown", what, known, ", ".join(reasons[:5]) + more, layout.evidence())
-
-
-def _take(
-    layout: Layout, entries: dict[Key, Entry], parts: dict[Part, dict[str, str]], defects: list[Defect]
-) -> list[str]:
-    """Put what a table says where it belongs; what comes back says that its layout is unknown."""
-    parts[Part("nft_set", layout.family, "cluster-ips")] = _members(layout, "cluster-ips")
-    addresses = {LOCAL_EXCEPT_LOOPBACK: ""} if layout.all_node_ports else _members(layout, "nodeport-ips")
-    parts[Part("node_port_addresses", layout.family)] = addresses
-    if is_flushed(layout):
-        defects.append(_flushed((layout.ip, layout.table.name), "no rule in any base chain"))
-        return []
-    found = Entries(layout)
-    if found.strange():
-        return found.strange()
-    entries.update(found.entries)
-    defects += [*structure_defects(layout, found.pods), *found.defects()]
-    return []
 
 
 def _members(layout: Layout, name: str) -> dict[str, str]:

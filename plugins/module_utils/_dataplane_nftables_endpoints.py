@@ -26,11 +26,12 @@ if t.TYPE_CHECKING:
 
 
 class Problem(t.NamedTuple):
-    """What is wrong with a chain, beside what entries tell."""
+    """What is wrong with a chain, beside what entries tell. C(explains): what else the entry lacks follows from it."""
 
     chain: str
     expected: str
     actual: str
+    explains: bool = False
 
 
 class Endpoint(t.NamedTuple):
@@ -53,20 +54,20 @@ def rules_of(layout: Layout, chain: str) -> tuple[list[Rule], list[Problem]]:
     """The rules of a chain that has to have some."""
     found = layout.table.chains.get(chain)
     if found is None:
-        return [], [Problem(chain, "the chain that leads to endpoints", "there is no such chain")]
+        return [], [Problem(chain, "the chain that leads to endpoints", "there is no such chain", True)]
     rules = parse_rules(found.rules)
-    return rules, [] if rules else [Problem(chain, "rules that lead to endpoints", "the chain is empty")]
+    return rules, [] if rules else [Problem(chain, "rules that lead to endpoints", "the chain is empty", True)]
 
 
 def strange_rule(chain: str, rule: Rule) -> Problem:
     """A rule of no known shape."""
-    return Problem(chain, "kube-proxy's rules only", f"'{rule.text}'")
+    return Problem(chain, "kube-proxy's rules only", f"'{rule.text}'", True)
 
 
 def late_rules(chain: str, rules: t.Sequence[Rule]) -> list[Problem]:
     """Rules behind one that ends."""
     shown = ", ".join(f"'{rule.text}'" for rule in rules)
-    return [Problem(chain, shown, "behind a rule that no packet passes")] if rules else []
+    return [Problem(chain, shown, "behind a rule that no packet passes", True)] if rules else []
 
 
 def protocol_of(rule: Rule) -> str:
@@ -103,7 +104,7 @@ def read_endpoint(layout: Layout, name: str) -> Endpoint:
             problems.append(strange_rule(name, rule))
             found = found._replace(strange=True)
     if rules and found.destination is None and not found.strange:
-        problems.append(Problem(name, "a rule that rewrites to the endpoint", "no such rule"))
+        problems.append(Problem(name, "a rule that rewrites to the endpoint", "no such rule", True))
     return found._replace(problems=(*problems, *late_rules(name, late)))
 
 

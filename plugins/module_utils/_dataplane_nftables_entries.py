@@ -56,9 +56,11 @@ class Entries:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.entries: dict[Key, Entry] = {}
+        self.told: set[Key] = set()
+        """Keys of entries of which a defect says all."""
         self._chains = PolicyChains(layout)
         self._externals: dict[str, External] = {}
-        self._firewalls: dict[str, tuple[str, ...]] = {}
+        self._firewalls: dict[str, tuple[tuple[str, ...], list[Problem]]] = {}
         self._problems: dict[Problem, None] = {}
         self._broken: list[Defect] = []
         self._looped = hairpins_of(layout.table)
@@ -87,7 +89,9 @@ class Entries:
                     found[one.key] = one
         return found
 
-    def _break(self, element: Element, expected: str, actual: str) -> None:
+    def _break(self, element: Element, expected: str, actual: str, explains: bool = False) -> None:
+        if explains and element.key:
+            self.told.add(element.key)
         what = key_text(element.key) if element.key else element.text
         name = f"{self.layout.ip} {self.layout.table.name} {element.map_name}: {what}"
         service = element.comment or service_of(element.target)
@@ -107,7 +111,7 @@ class Entries:
         elif element.target in self._chains.policies:
             entry = self._inside(key, element.target)
         else:
-            self._break(element, "goto a chain of a Service", element.action)
+            self._break(element, "goto a chain of a Service", element.action, explains=True)
             entry = Entry(key, DROP if element.verdict == "drop" else FORWARD, masquerade=None)
         service, evidence = service_of(element.target), element.evidence(self.layout.ip)
         return entry._replace(source_ranges=self._ranges(key), service=service, evidence=evidence)
@@ -136,8 +140,7 @@ class Entries:
 
     def _from_outside(self, key: Key, target: str) -> Entry:
         found = self._externals[target]
-        for problem in found.problems:
-            self._problems[problem] = None
+        self._take(key, found.problems)
         if found.is_local and found.node and found.told_by != (self.pods or ""):
             self._tell(target, f"pods told by '{self.pods}'" if self.pods else "no rule for pods", found.told_by)
         everyone = self._checked(key, found.final) if found.final else _NO_POLICY
@@ -164,11 +167,16 @@ class Entries:
 
     def _checked(self, key: Key, target: str) -> Policy:
         found = self._chains.policy(target)
-        for problem in found.problems:
-            self._problems[problem] = None
+        self._take(key, found.problems)
         for protocol in found.protocols - {key[2]}:
             self._tell(target, f"rules for {key[2]}", f"for {protocol}")
         return found
+
+    def _take(self, key: Key, problems: t.Iterable[Problem]) -> None:
+        for problem in problems:
+            self._problems[problem] = None
+            if problem.explains:
+                self.told.add(key)
 
     def _tell(self, chain: str, expected: str, actual: str) -> None:
         self._problems[Problem(chain, expected, actual or "no such rule")] = None
@@ -189,18 +197,19 @@ class Entries:
         if element is None:
             return ()
         if not element.target.startswith("firewall-"):
-            self._break(element, "goto a firewall chain", element.action)
+            self._break(element, "goto a firewall chain", element.action, explains=True)
             return ()
         if element.target not in self._firewalls:
-            self._firewalls[element.target], problems = read_firewall(self.layout, element.target)
-            self._problems.update(dict.fromkeys(problems))
-        return self._firewalls[element.target]
+            self._firewalls[element.target] = read_firewall(self.layout, element.target)
+        networks, problems = self._firewalls[element.target]
+        self._take(key, problems)
+        return networks
 
     def _take_refused(self, key: Key, element: Element) -> None:
         verdict = element.refusal
         served = self.entries.get(key)
         if verdict is None:
-            self._break(element, "goto reject-chain, or drop", element.action)
+            self._break(element, "goto reject-chain, or drop", element.action, explains=True)
         elif served is not None and served.verdict == FORWARD:
             self._break(element, "only addresses without endpoints", "it has endpoints")
         elif served is None:

@@ -73,7 +73,7 @@ def read_external(layout: Layout, name: str) -> External:
     elif found.pods and found.pods != found.node:
         problems.append(Problem(name, f"pods and node sent to {found.node}", f"pods to {found.pods}"))
     elif rules and not found.final and not found.is_local and not problems:
-        problems.append(Problem(name, "a rule that leads to endpoints", "no such rule"))
+        problems.append(Problem(name, "a rule that leads to endpoints", "no such rule", True))
     return found._replace(problems=(*problems, *late_rules(name, late)))
 
 

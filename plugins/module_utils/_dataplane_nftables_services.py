@@ -112,7 +112,7 @@ class _PolicyWalk:
                 self.strange = True
         self.problems += late_rules(self.name, late)
         if self.rules and not self.ended and not self.strange:
-            self.problems.append(Problem(self.name, "a rule that leads to endpoints", "no such rule"))
+            self.problems.append(Problem(self.name, "a rule that leads to endpoints", "no such rule", True))
         looped = self._take_endpoints()
         return Policy(
             tuple(sorted(set(self.found))),
