@@ -11,6 +11,7 @@ to 1.37.
 from __future__ import annotations
 
 import typing as t
+from collections import Counter
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptables_rules import (
     INTERFACE,
@@ -138,19 +139,19 @@ class Nat:
 
     def _end(self, chain: str, asked: Asked) -> End | None:
         sources = []
+        actual = "no such rule"
         for rule in self.rules(chain):
             if rule.target == MARK_MASQ and rule.has == SOURCE:
                 sources.append(host(rule.source))
-            elif (
-                rule.target == "DNAT" and rule.has in (PROTOCOL, PROTOCOL | RECENT) and rule.protocol == asked.protocol
-            ):
+            elif rule.target == "DNAT":
                 found = endpoint(rule.to)
-                if found is None:
-                    break
-                return End(found, found[0] in sources, rule.recent == "--set" and rule.list_name == chain)
+                if found and rule.has in (PROTOCOL, PROTOCOL | RECENT) and rule.protocol == asked.protocol:
+                    return End(found, found[0] in sources, rule.recent == "--set" and rule.list_name == chain)
+                actual = f"'{rule.text}'"
+                break
             else:
                 self.foreign(chain, rule, asked.service)
-        self.tell("element_broken", chain, ("a DNAT rule to one endpoint", "no such rule"), asked.service)
+        self.tell("element_broken", chain, (f"a {asked.protocol} DNAT rule to one endpoint", actual), asked.service)
         return None
 
 
@@ -213,7 +214,8 @@ def _unfair(shares: t.Sequence[tuple[str, str]]) -> t.Iterator[Flaw]:
     names = [name for name, _share in shares]
     certain = next((index for index, (_name, share) in enumerate(shares) if not share), count)
     if len(set(names)) < count:
-        yield expected, f"{next(name for name in names if names.count(name) > 1)} has several shares"
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        yield expected, f"{twice[0]} has several shares"
     elif certain == count:
         yield expected, f"some find no rule: the last one, to {names[-1]}, does not take all that are left"
     elif certain < count - 1:

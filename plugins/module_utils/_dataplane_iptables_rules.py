@@ -143,7 +143,7 @@ _IPV4 = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}").fullmatch
 
 def host(text: str) -> str:
     """The one address that a match is for; empty for a network, a negation, or nonsense."""
-    address, _, length = text.partition("/")
+    address, _slash, length = text.partition("/")
     if ":" in address:
         return _ipv6(address) if length in ("", "128") else ""
     return address if length in ("", "32") and _IPV4(address) else ""
@@ -160,7 +160,7 @@ def _ipv6(text: str) -> str:
 
 def endpoint(text: str) -> Destination | None:
     """C(10.1.2.3:80) or C([fd00::1]:80); None for all else, such as a range."""
-    address, _, port = text.rpartition(":")
+    address, _colon, port = text.rpartition(":")
     if address[:1] == "[" and address[-1:] == "]":
         address = address[1:-1]
     elif ":" in address:

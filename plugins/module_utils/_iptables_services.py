@@ -156,6 +156,6 @@ def _computed(kind: str, full_name: str, protocol: str, endpoint: str) -> str:
 
 
 def _parsed(full_name: str, protocol: str) -> ServicePort:
-    namespace, _, rest = full_name.partition("/")
-    name, _, port = rest.partition(":")
+    namespace, _slash, rest = full_name.partition("/")
+    name, _colon, port = rest.partition(":")
     return ServicePort(namespace, name, port, protocol)

@@ -54,10 +54,11 @@ def heed(params: t.Mapping[str, t.Any], wanted: Wanted, warn: t.Callable[[str], 
     if params["unprotected"] == "ignore" or not wanted.present:
         return
     found = find_unprotected(tuple(wanted.servers), metrics, get, _held_by_kube_proxy)
-    if found is not None and params["unprotected"] == "fail":
+    if found is None:
+        return
+    if params["unprotected"] == "fail":
         raise found
-    if found is not None:
-        warn(str(found))
+    warn(str(found))
 
 
 def _held_by_kube_proxy() -> list[str]:
