@@ -16,6 +16,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model
     DROP,
     FORWARD,
     Dataplane,
+    Destination,
     Entry,
     Key,
     Part,
@@ -116,7 +117,7 @@ def _of_entry(wanted: Entry, seen: Entry) -> t.Iterator[Difference]:
         where = "for pods and the node"
         yield from _of_destinations(wanted, seen, wanted.short_circuit, seen.short_circuit, where)
     if seen.no_hairpin:
-        for one in set(seen.no_hairpin) - set(wanted.no_hairpin or ()):
+        for one in sorted((set(seen.no_hairpin) & set(_all_destinations(wanted))) - set(wanted.no_hairpin or ())):
             text = join_host_port(*one)
             missing = "its packets keep their source"
             yield _about(wanted, "hairpin_missing", text, f"{text} is masqueraded to itself", missing, seen)
@@ -124,6 +125,10 @@ def _of_entry(wanted: Entry, seen: Entry) -> t.Iterator[Difference]:
         # None: the kernel objects of this mode do not tell. A refused packet gets no new source either.
         if one is not None and other is not None and one != other:
             yield _about(wanted, kind, "", _setting_words(kind, one), _setting_words(kind, other), seen)
+
+
+def _all_destinations(entry: Entry) -> tuple[Destination, ...]:
+    return (*entry.destinations, *(entry.short_circuit or ()))
 
 
 def _settings(wanted: Entry, seen: Entry) -> t.Iterator[tuple[str, t.Any, t.Any]]:

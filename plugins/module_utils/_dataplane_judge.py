@@ -20,6 +20,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_ipvs 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_ipvs_rules import rule_settings
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import Dataplane
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables import read_nftables
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables_layout import settings_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_rounds import (
     ABOUT_NODE,
     ABOUT_SERVICES,
@@ -71,13 +72,18 @@ class Judge:
             "addresses": len(self.wanted.entries),
         }
 
+    @property
+    def backend(self) -> str:
+        """That of iptables which kube-proxy writes in."""
+        return self._backend()
+
     @cached_property
     def actual(self) -> Dataplane:
         """What the kernel holds in the mode."""
         readings, families = self._sight.readings, self._node.families
-        if self.mode == "nftables":
-            return read_nftables(readings.nft, families)
         there = self._node.in_mode(self.mode)
+        if self.mode == "nftables":
+            return read_nftables(readings.nft, families, settings_of(there.config, there.pod_cidrs))
         settings = rule_settings(there.config, there.pod_cidrs)
         if self.mode == "iptables":
             return read_iptables(readings.tables, self._backend(), families, settings, self._asked_for)

@@ -53,6 +53,7 @@ def test_equal_dataplanes_do_not_differ_whatever_they_were_read_from() -> None:
         ({"affinity": 10800}, [("affinity_wrong", "")]),
         ({"masquerade": MASQUERADE_ALL}, [("masquerade_wrong", "")]),
         ({"no_hairpin": (B,)}, [("hairpin_missing", "10.244.2.2:8080")]),
+        ({"destinations": (A, B, C), "no_hairpin": (C,)}, [("destination_stale", "10.244.2.3:8080")]),
         ({"source_ranges": ("10.0.0.0/8",)}, [("source_ranges_wrong", "")]),
         # None: what the kernel objects of a mode do not tell is no difference.
         ({"policy": None, "masquerade": None, "no_hairpin": None, "source_ranges": None}, []),
