@@ -257,7 +257,6 @@ DAMAGE: list[tuple[str, str, Change, list[tuple[str, str]]]] = [
         [
             ("destination_missing", "TCP 172.30.0.41:80"),
             ("destination_stale", "TCP 172.30.0.41:80"),
-            ("hairpin_missing", "TCP 172.30.0.41:80"),
         ],
     ),
     # Whatever is masqueraded on its way needs no hairpin rule.
@@ -305,6 +304,20 @@ DAMAGE: list[tuple[str, str, Change, list[tuple[str, str]]]] = [
     ("nat", f"KUBE-SVC-{WEB}", first("-s 10.9.9.9/32 -j RETURN"), [("rule_wrong", f"nat KUBE-SVC-{WEB} (ipv4)")]),
     ("nat", f"KUBE-SVC-{WEB}", first('-m comment --comment "who is it" -j LOG --log-prefix "-j DROP "'), []),
     ("nat", f"KUBE-SVC-{WEB}", last("-j RETURN"), []),
+    # Half of the packets are sent off before it.
+    (
+        "nat",
+        f"KUBE-SVC-{WEB}",
+        lambda rules: rules.insert(1, rules.pop(0)),
+        [("rule_wrong", f"nat KUBE-SVC-{WEB} (ipv4)"), ("masquerade_wrong", CLUSTER_IP)],
+    ),
+    # A match that kube-proxy does not use: whom it is for is not guessed.
+    (
+        "nat",
+        "KUBE-SERVICES",
+        instead("--dport 80 -j KUBE-SVC-XPGD", "--dport 80 -m time --timestart 08:00 -j KUBE-SVC-XPGD"),
+        [("rule_wrong", "nat KUBE-SERVICES (ipv4)"), ("vip_missing", "TCP 172.30.0.41:80")],
+    ),
     ("nat", EXT, without("KUBE-MARK-MASQ"), [("masquerade_wrong", EXTERNAL_IP)]),
     ("nat", EXT_LOCAL, without("route LOCAL"), [("rule_missing", f"nat {EXT_LOCAL} (ipv4)")]),
     ("nat", EXT_LOCAL, without("pod traffic"), [("rule_missing", f"nat {EXT_LOCAL} (ipv4)")]),
@@ -510,6 +523,85 @@ def test_without_any_way_to_tell_pods() -> None:
         found = read_iptables(tables("\n".join(kept)), "nft", (4,), known)
         assert found.defects == ()
         assert lines(found) == {key: line.replace("outside_pods", "none") for key, line in GOLDEN.items()}
+
+
+def test_masquerade_all() -> None:
+    text = text_of(GOLDEN_SAVED).replace("! -s 10.0.0.0/8 ", "")
+    for known in (None, SETTINGS):
+        found = read_iptables(tables(text), "nft", (4,), known)
+        assert lines(found) == {key: line.replace("outside_pods", "all") for key, line in GOLDEN.items()}
+        assert found.defects == ()
+
+
+def test_a_range_that_is_everybody_is_printed_without_a_match() -> None:
+    of = damaged(golden_tables(), "nat", "KUBE-FW-NUKIZ6OKUXPJNT4C", instead("-s 203.0.113.0/25 ", ""))
+    assert read(of).entries[4, "5.6.7.8", "tcp", 80].source_ranges == ("0.0.0.0/0",)
+
+
+REFUSING: list[tuple[str, list[str], str]] = [
+    ("KUBE-SERVICES", ["REJECT"], "reject"),
+    ("KUBE-EXTERNAL-SERVICES", ["DROP"], "drop"),
+    ("KUBE-SERVICES", ["REJECT", "DROP"], "reject"),
+    ("KUBE-PROXY-FIREWALL", ["DROP"], "drop"),
+]
+
+
+@pytest.mark.parametrize(("chain", "targets", "verdict"), REFUSING)
+def test_what_table_filter_alone_knows(chain: str, targets: list[str], verdict: str) -> None:
+    def change(rules: list[str]) -> None:
+        rules += [f"-d 172.30.0.77/32 -p udp -m udp --dport 53 -j {target}" for target in targets]
+
+    found = read(damaged(golden_tables(), "filter", chain, change))
+    entry = found.entries[4, "172.30.0.77", "udp", 53]
+    assert (entry.verdict, entry.destinations, found.defects) == (verdict, (), ())
+    assert entry.evidence == f"iptables-nft-save -t filter | grep -e '^-A {chain} -d 172.30.0.77/.* --dport 53 '"
+
+
+def test_the_entry_chain_alone_is_gone() -> None:
+    of, at = golden_tables(), Location("nft", "ipv4", "nat")
+    chains = {
+        name: tuple(rule for rule in rules if not rule.endswith("-j KUBE-SERVICES"))
+        for name, rules in of[at].chains.items()
+        if name != "KUBE-SERVICES"
+    }
+    found = read({**of, at: Table(chains, of[at].builtin)})
+    assert (shown(found), found.told) == ([("flushed", "nat table (ipv4)")], frozenset((4,)))
+
+
+FLAWS: list[tuple[str, Change, str]] = [
+    (
+        f"KUBE-SVC-{WEB}",
+        lambda rules: rules.append(rules.pop(1)),
+        "KUBE-SEP-UKSFD7AGPMPPLUHC can never be reached behind KUBE-SEP-C6EBXVWJJZMIWKLZ",
+    ),
+    (
+        f"KUBE-SVC-{WEB}",
+        instead("0.50000000000", "0.25000000000"),
+        "KUBE-SEP-UKSFD7AGPMPPLUHC gets 0.25000000000 of what reaches it, not 1/2",
+    ),
+    (
+        f"KUBE-SVC-{WEB}",
+        without("C6EBXVWJJZMIWKLZ"),
+        "some find no rule: the last one, to KUBE-SEP-UKSFD7AGPMPPLUHC, does not take all that are left",
+    ),
+    (
+        f"KUBE-SVC-{WEB}",
+        lambda rules: rules.insert(1, rules[1]),
+        "KUBE-SEP-UKSFD7AGPMPPLUHC has several shares",
+    ),
+    (
+        STICKY,
+        lambda rules: rules.insert(1, f"-m recent --rcheck --seconds 60 --name {ONE_END} -j {ONE_END}"),
+        f"{ONE_END} has a rule for old clients or for new ones, not both",
+    ),
+]
+
+
+@pytest.mark.parametrize(("chain", "change", "words"), FLAWS)
+def test_what_is_wrong_with_shares(chain: str, change: Change, words: str) -> None:
+    """Without what is expected: nobody knows whether a destination is missing."""
+    (one,) = read(damaged(golden_tables(), "nat", chain, change)).defects
+    assert (one.kind, one.actual) == ("shares_wrong", words)
 
 
 def test_another_mark() -> None:
