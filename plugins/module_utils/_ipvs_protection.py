@@ -53,12 +53,10 @@ def heed(params: t.Mapping[str, t.Any], wanted: Wanted, warn: t.Callable[[str], 
     metrics = parse_endpoint("metrics_address", params["metrics_address"], METRICS_PORT)
     if params["unprotected"] == "ignore" or not wanted.present:
         return
-    found = find_unprotected(tuple(wanted.servers), metrics, get, _held_by_kube_proxy)
-    if found is None:
-        return
-    if params["unprotected"] == "fail":
-        raise found
-    warn(str(found))
+    for danger in find_unprotected(tuple(wanted.servers), metrics, get, _held_by_kube_proxy):
+        if params["unprotected"] == "fail":
+            raise danger
+        warn(str(danger))
 
 
 def _held_by_kube_proxy() -> list[str]:
@@ -67,20 +65,20 @@ def _held_by_kube_proxy() -> list[str]:
 
 def find_unprotected(
     servers: t.Sequence[ServerKey], metrics: Endpoint | None, get: Get, bound: t.Callable[[], t.Iterable[str]]
-) -> Unprotected | None:
-    """Which of the virtual servers kube-proxy would delete, as an error; None when it would delete none or does not answer.
+) -> list[Unprotected]:
+    """Which of the virtual servers kube-proxy would delete, as one error; none when it would delete none or does not answer.
 
     :param metrics: where kube-proxy says how it runs; None: it is not asked
     :param bound: gives the addresses that kube-proxy holds itself; its own virtual servers are not in danger
     """
     mode = _running_mode(metrics, get) if servers else None
     if metrics is None or mode not in _WHEN:
-        return None
+        return []
     excluded = _excluded(metrics, get) if mode == "ipvs" else []
     if excluded is None:
-        return None
+        return []
     lost = foreign([_as_item(key) for key in servers], [], mode, excluded, bound())
-    return _error(mode, [item["name"] for item in lost]) if lost else None
+    return [_error(mode, [item["name"] for item in lost])] if lost else []
 
 
 def _as_item(key: ServerKey) -> dict[str, t.Any]:

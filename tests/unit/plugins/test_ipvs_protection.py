@@ -41,7 +41,7 @@ class KubeProxy:
 
 def lost(proxy: KubeProxy, servers: t.Sequence[ServerKey] = ALL) -> str:
     found = find_unprotected(servers, HERE, proxy, lambda: ["10.96.0.1"])
-    return found.seen if found else ""
+    return "; ".join(one.seen for one in found)
 
 
 @pytest.mark.parametrize(
@@ -73,18 +73,18 @@ def test_iptables_mode_and_silence_give_no_reason() -> None:
 def test_nobody_is_asked_without_need() -> None:
     proxy = KubeProxy("ipvs")
     assert lost(proxy, ()) == ""
-    assert find_unprotected(ALL, None, proxy, list) is None
+    assert find_unprotected(ALL, None, proxy, list) == []
     assert proxy.asked == []
 
 
 def test_the_words() -> None:
-    found = find_unprotected([OURS], HERE, KubeProxy("ipvs"), list)
+    (found,) = find_unprotected([OURS], HERE, KubeProxy("ipvs"), list)
     assert str(found) == (
         "kube-proxy runs in ipvs mode and deletes 1 of the virtual servers listed at its next sync: TCP 203.0.113.9:6443."
         " Cover their addresses by ipvs.excludeCIDRs (netops.kube_proxy.kube_proxy_mode) and restart kube-proxy,"
         " or set unprotected=ignore."
     )
     many = [OURS._replace(port=port) for port in range(1, 9)]
-    found = find_unprotected(many, HERE, KubeProxy("nftables"), list)
+    (found,) = find_unprotected(many, HERE, KubeProxy("nftables"), list)
     assert "deletes 8 of the virtual servers listed whenever it starts: " in str(found)
     assert "TCP 203.0.113.9:5 and 3 more. Run this again after each start" in str(found)
