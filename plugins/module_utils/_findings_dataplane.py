@@ -24,8 +24,8 @@ _LOST = "Something removed what kube-proxy had written, or kube-proxy cannot wri
 _LATE = "kube-proxy does not follow the API: it hangs, lost its watch, or fails to write."
 _UNREAD = "It could not be read, and is not taken for good."
 _UNNOTICED = (
-    " kube-proxy watches its canary in table mangle only: while that is there it does not notice before its next full sync, up to "
-    "an hour later."
+    " kube-proxy watches its canary in table mangle only: while that is there it does not notice before its next full sync, an "
+    "hour later or, with more than 1,000 endpoints, never."
 )
 _EDITED = "Something edited kube-proxy's rules, or an older kube-proxy wrote them."
 
@@ -51,6 +51,7 @@ _JUDGEMENTS = {
     "rule_missing": _Judgement(ERROR, _LOST),
     "rule_wrong": _Judgement(ERROR, _EDITED),
     "element_broken": _Judgement(ERROR, _LOST),
+    "shares_wrong": _Judgement(ERROR, f"{_EDITED} Connections are shared out unequally, or some find no endpoint."),
     "flushed": _Judgement(
         ERROR, "Something flushed or removed what kube-proxy had written, such as a firewall manager."
     ),

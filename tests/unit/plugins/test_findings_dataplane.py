@@ -20,6 +20,7 @@ def difference(kind: str, name: str = "TCP 10.96.0.10:80") -> Difference:
     [
         ("vip_missing", "TCP 10.96.0.10:80", ERROR, "vip_missing"),
         ("vip_dead", "TCP 10.96.0.10:80", WARNING, "vip_dead"),
+        ("shares_wrong", "nat KUBE-SVC-NPX46M4PTMTKRN6Y (ipv4)", ERROR, "shares_wrong"),
         ("jump_twice", "nat PREROUTING -> KUBE-SERVICES (ipv4)", WARNING, "jump_twice"),
         ("member_missing", "ipset KUBE-CLUSTER-IP (IPv4)", ERROR, "ipset_out_of_step"),
         ("member_stale", "nft set cluster-ips (IPv6)", ERROR, "nft_set_out_of_step"),
