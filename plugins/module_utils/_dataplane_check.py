@@ -16,19 +16,15 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils import _dataplan
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_judge import Judge
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look import (
     KubeProxy,
+    kube_proxy_at,
     look,
+    own_name,
     read_node_addresses,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput, KubeProxyError
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netops.kube_proxy.plugins.module_utils._finding_model import SEVERITIES, worst_first
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_checks import seconds
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_settle import Settling, finished, wait
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_http import (
-    HEALTHZ_PORT,
-    METRICS_PORT,
-    parse_endpoint,
-)
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_read import read_node_name
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_report import Wanted
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import Node, node_with
 
@@ -80,8 +76,8 @@ def answer(asked: Question, runner: Runner, files: Files) -> dict[str, t.Any]:
 
     :raises KubeProxyError: when the node cannot be told or read
     """
-    node = node_with(asked.state, asked.node or _own_name(files), read_node_addresses(files))
-    kube_proxy = _kube_proxy(asked, node)
+    node = node_with(asked.state, asked.node or own_name(files), read_node_addresses(files))
+    kube_proxy = kube_proxy_at(*asked.addresses, node.config)
     settled = _settle(asked, kube_proxy, node) if asked.before else None
     wanted = Wanted(node.config["mode"], {"ipvs": node.config["ipvs"]})
     judge = Judge(asked.state, node, look(kube_proxy, wanted, runner, files), asked.mode)
@@ -93,26 +89,6 @@ def answer(asked: Question, runner: Runner, files: Files) -> dict[str, t.Any]:
         suspects = rounds.unchanged(asked.before, suspects, versions, around)
     text = rounds.suspicion(suspects, versions, around).encode() if suspects and asked.step != CONFIRM else ""
     return {**judge.summary(), **_told(suspects), "suspects": text, "settled": settled}
-
-
-def _own_name(files: Files) -> str:
-    name = read_node_name(files)
-    if not name:
-        raise KubeProxyError(
-            "The name of this node in the API is not known",
-            "there is no client certificate of a kubelet",
-            "Set the option node.",
-        )
-    return name
-
-
-def _kube_proxy(asked: Question, node: Node) -> KubeProxy:
-    metrics, healthz = asked.addresses
-    config = node.config
-    return KubeProxy(
-        parse_endpoint("metrics_address", config["metricsBindAddress"] if metrics is None else metrics, METRICS_PORT),
-        parse_endpoint("healthz_address", config["healthzBindAddress"] if healthz is None else healthz, HEALTHZ_PORT),
-    )
 
 
 def _settle(asked: Question, kube_proxy: KubeProxy, node: Node) -> bool | None:

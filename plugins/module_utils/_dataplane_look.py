@@ -9,13 +9,21 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node_read import read_kernel
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_read import Look
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_read import read_virtual_servers
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_settle import Progress, read_progress
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status import parse_metrics
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_http import Endpoint, get
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_http import (
+    HEALTHZ_PORT,
+    METRICS_PORT,
+    Endpoint,
+    get,
+    parse_endpoint,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_link import read_addresses
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_read import read_node_name
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_report import Wanted, ask, report
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import parse_ip
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import DUMMY, NodeAddresses
@@ -43,6 +51,33 @@ class KubeProxy(t.NamedTuple):
     def status(self, wanted: Wanted) -> dict[str, t.Any]:
         """What it says of itself, against what it should run."""
         return report(ask(self.metrics, self.healthz, get), wanted)
+
+
+def kube_proxy_at(metrics: str | None, healthz: str | None, config: Object) -> KubeProxy:
+    """Where kube-proxy answers.
+
+    :param metrics: as the user says; None: as the effective configuration says; so for C(healthz)
+    :raises InvalidInput: when it is no address
+    """
+    return KubeProxy(
+        parse_endpoint("metrics_address", config["metricsBindAddress"] if metrics is None else metrics, METRICS_PORT),
+        parse_endpoint("healthz_address", config["healthzBindAddress"] if healthz is None else healthz, HEALTHZ_PORT),
+    )
+
+
+def own_name(files: Files) -> str:
+    """The node's name in the API.
+
+    :raises KubeProxyError: when nothing on the node tells it
+    """
+    name = read_node_name(files)
+    if not name:
+        raise KubeProxyError(
+            "The name of this node in the API is not known",
+            "there is no client certificate of a kubelet",
+            "Set the option node.",
+        )
+    return name
 
 
 @dataclass(frozen=True)
