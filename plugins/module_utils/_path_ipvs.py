@@ -51,13 +51,22 @@ _WORDS = {"-m physdev ! --physdev-is-in": "not from a port of a bridge"}
 _DEEPEST = 5
 
 
-def ipvs_path(chains: Chains, readings: Readings, key: Key, source: str) -> list[Hop]:
+Members = t.Mapping[str, t.AbstractSet[str]]
+
+
+def members_of(readings: Readings) -> Members:
+    """The members of all ipsets, as C(ipset save) prints them."""
+    return {one.name: frozenset(map(str, one.members or ())) for one in readings.ipsets}
+
+
+def ipvs_path(chains: Chains, readings: Readings, members: Members, key: Key, source: str) -> list[Hop]:
     """All hops for packets to one key.
 
+    :param members: what L(members_of) said
     :param source: a NodePort's address is the node's own, all others are those of kube-ipvs0, or of another device
     """
     server = next((one for one in readings.virtual_servers if key_of(one) == key), None)
-    walk = _Walk(chains, readings, key, server)
+    walk = _Walk(chains, members, key, server)
     return [
         *chains.hooks("nat", "KUBE-SERVICES", ("PREROUTING", "OUTPUT")),
         *walk.chain("nat", "KUBE-SERVICES", 1),
@@ -74,9 +83,9 @@ def ipvs_path(chains: Chains, readings: Readings, key: Key, source: str) -> list
 class _Walk:
     """The rules that a packet to one key meets."""
 
-    def __init__(self, chains: Chains, readings: Readings, key: Key, server: VirtualServer | None) -> None:
+    def __init__(self, chains: Chains, members: Members, key: Key, server: VirtualServer | None) -> None:
         self._chains = chains
-        self._members = {one.name: set(map(str, one.members or ())) for one in readings.ipsets}
+        self._members = members
         _family, address, protocol, port = key
         self._address, self._port = address, port
         self._socket = f"{address},{protocol}:{port}"
@@ -114,7 +123,7 @@ class _Walk:
             vaddr = re.search(r"--vaddr (\S+) --vport (\d+)", rule.other)
             return "" if vaddr is None or vaddr.groups() == (self._address, str(self._port)) else None
         negated, name, match = found.groups()
-        members = self._members.get(name, set())
+        members = self._members.get(name, frozenset())
         if negated:
             return None
         if match == "dst,dst,src":

@@ -71,6 +71,17 @@ class Hop(t.NamedTuple):
         }
 
 
+def with_counters(hops: t.Iterable[Hop], counters: Counters) -> list[Hop]:
+    """The same with what their rules have counted."""
+    return [_counted(one, counters) for one in hops]
+
+
+def _counted(hop: Hop, counters: Counters) -> Hop:
+    table, _space, chain = hop.place.partition(" ")
+    found = counters.get((table, chain), {}).get(hop.rule)
+    return hop if found is None else hop._replace(counted=found)
+
+
 def missing(depth: int, place: str, condition: str) -> Hop:
     """That something is not there.
 

@@ -30,7 +30,6 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._path_model impo
     RETURNS,
     REWRITES,
     UNMARKS,
-    Counters,
     Hop,
     missing,
 )
@@ -50,21 +49,23 @@ _DOES = {
 
 
 class Chains:
-    """The chains of one family in one backend, and what their rules have counted."""
+    """The chains of one family in one backend, each taken apart once."""
 
-    def __init__(self, tables: t.Mapping[Location, Table], backend: str, family: int, counters: Counters) -> None:
+    def __init__(self, tables: t.Mapping[Location, Table], backend: str, family: int) -> None:
         self._tables = tables
         self._backend = backend
-        self._counters = counters
+        self._rules: dict[tuple[str, str], list[Rule]] = {}
         self.family = family
 
     def _chains(self, table: str) -> t.Mapping[str, t.Sequence[str]]:
         found = self._tables.get(Location(self._backend, FAMILIES[self.family], table))
         return found.chains if found else {}
 
-    def rules(self, table: str, chain: str) -> t.Iterator[Rule]:
+    def rules(self, table: str, chain: str) -> t.Sequence[Rule]:
         """The rules of a chain, taken apart; none where there is no such chain."""
-        return map(parse_rule, self._chains(table).get(chain, ()))
+        if (table, chain) not in self._rules:
+            self._rules[table, chain] = list(map(parse_rule, self._chains(table).get(chain, ())))
+        return self._rules[table, chain]
 
     def hop(self, depth: int, table: str, chain: str, rule: Rule) -> Hop:
         """A rule as a hop."""
@@ -78,7 +79,6 @@ class Chains:
             condition_of(rule),
             probability=rule.probability,
             destination=endpoint(rule.to) if rule.to else None,
-            counted=self._counters.get((table, chain), {}).get(rule.text),
         )
 
     def every_rule(self, table: str, chain: str, depth: int) -> list[Hop]:

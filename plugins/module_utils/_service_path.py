@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _cluster_state as state_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_expected import expected
@@ -33,8 +33,9 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_report import Wanted
 from ansible_collections.netops.kube_proxy.plugins.module_utils._path_answer import Path, ends_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._path_iptables import iptables_path
-from ansible_collections.netops.kube_proxy.plugins.module_utils._path_ipvs import ipvs_path
+from ansible_collections.netops.kube_proxy.plugins.module_utils._path_ipvs import ipvs_path, members_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._path_mermaid import mermaid
+from ansible_collections.netops.kube_proxy.plugins.module_utils._path_model import with_counters
 from ansible_collections.netops.kube_proxy.plugins.module_utils._path_nftables import nftables_path
 from ansible_collections.netops.kube_proxy.plugins.module_utils._path_rules import FAMILIES, Chains
 from ansible_collections.netops.kube_proxy.plugins.module_utils._path_service import (
@@ -159,42 +160,48 @@ class Trace:
         found = []
         for family in sorted({key[0] for key in (*claims, *held)}):
             keys = [key for key in dict.fromkeys((*claims, *held)) if key[0] == family]
-            hops = self._hops(family, keys, claims, {})
-            names = _chains_of(hop for way in hops.values() for hop in way)
-            counters = count(family, names)
-            hops = self._hops(family, keys, claims, counters) if counters else hops
-            found += [self._path(key, claims.get(key), hops[key]) for key in keys]
+            hops = self._hops(family, keys, claims)
+            counters = count(family, _chains_of(hop for way in hops.values() for hop in way))
+            found += [self._path(key, claims.get(key), with_counters(hops[key], counters)) for key in keys]
         return sorted(found, key=_order)
 
     def _claims(self) -> dict[Key, Entry]:
         """What this Service asks for, whoever else asks for it, too."""
-        own = expected(alone(self.state, self.service), self.node, self.mode).entries
+        own = expected(self._alone, self.node, self.mode).entries
         return {key: one for key, one in own.items() if one.service in self.service.ports}
 
-    def _hops(
-        self, family: int, keys: t.Iterable[Key], claims: t.Mapping[Key, Entry], counters: Counts
-    ) -> dict[Key, list[Hop]]:
+    @cached_property
+    def _alone(self) -> dict[str, t.Any]:
+        return alone(self.state, self.service)
+
+    def _hops(self, family: int, keys: t.Iterable[Key], claims: t.Mapping[Key, Entry]) -> dict[Key, list[Hop]]:
         readings = self.sight.readings
         if self.mode == NFTABLES:
             name = "ip6" if family == 6 else "ip"
             table = next((one for one in readings.nft if one.family == name), None)
             return {key: nftables_path(table, key) for key in keys}
-        chains = Chains(readings.tables, self.backend, family, counters)
+        chains = Chains(readings.tables, self.backend, family)
         if self.mode == IPTABLES:
             return {key: iptables_path(chains, key) for key in keys}
-        return {key: ipvs_path(chains, readings, key, claims[key].source if key in claims else "") for key in keys}
+        members = members_of(readings)
+        sources = {key: one.source for key, one in claims.items()}
+        return {key: ipvs_path(chains, readings, members, key, sources.get(key, "")) for key in keys}
 
     def _path(self, key: Key, claim: Entry | None, hops: t.Sequence[Hop]) -> Path:
         held = self.actual.entries.get(key)
         entry = claim or held
         service = entry.service if entry else ""
         winner = self.wanted.entries.get(key)
-        rival = winner.service if winner and claim and winner.service != claim.service else ""
-        rival = held.service if held and claim and held.service not in ("", claim.service) else rival
+        rival = (
+            next((one.service for one in (held, winner) if one and self._is_others(one.service)), "") if claim else ""
+        )
         answers_on = () if key[1] else tuple(self.actual.parts.get(Part("node_port_addresses", key[0]), ()))
-        known = endpoints_of(self.state if rival else alone(self.state, self.service)).get(rival or service, {})
+        known = endpoints_of(self.state if rival else self._alone).get(rival or service, {})
         ends = ends_of(hops, winner if rival else claim, known, key[0])
         return Path(held, claim, service, entry.source if entry else "", tuple(hops), ends, answers_on, rival)
+
+    def _is_others(self, service: str) -> bool:
+        return bool(service) and service.partition(":")[0] != self.service.name
 
     def problems(self) -> list[str]:
         """What is wrong with the Service's objects in the kernel, or with all that packets go through; and what nobody read."""
