@@ -230,7 +230,6 @@ SERVICES: list[tuple[str, Damage, Told]] = [
         [
             ("destination_missing", ONE, "10.180.0.1:80"),
             ("destination_stale", ONE, "10.180.0.9:80"),
-            ("hairpin_missing", ONE, "10.180.0.9:80"),
         ],
     ),
     # Session affinity.
