@@ -11,6 +11,7 @@ import json
 import re
 import time
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleFilterError
@@ -18,12 +19,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.netops.kube_proxy.plugins.filter.service_path_lines import service_path_lines
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _service_path
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import CommandResult
+from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import encode
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look import Sight
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput, KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import Readings
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Location, Table
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
 from ansible_collections.netops.kube_proxy.plugins.module_utils._path_service import find, parse_wish
 from ansible_collections.netops.kube_proxy.plugins.module_utils._path_words import share_words
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import parse_addresses
 from tests.unit.plugins.kube_paths import (
+    FIXTURES,
+    LINKS,
     cluster_of_nft,
     edited,
     ends,
@@ -266,3 +275,25 @@ def test_speed_with_many_services() -> None:
     path = path_of(trace("default/httpservice", "iptables", busy), "10.96.10.10")
     assert path["destinations"]
     assert time.perf_counter() - start < 4
+
+
+def test_the_module_reads_counters_of_the_chains_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (FIXTURES / "iptables" / "kube-proxy-1.37.2-iptables-ipv4.txt").read_text(encoding="utf-8")
+    asked: list[list[str]] = []
+
+    def run(argv: t.Sequence[str], stdin: str | None = None) -> CommandResult:
+        asked.append(list(argv))
+        if "-f" in argv:
+            Path(argv[argv.index("-f") + 1]).write_text(re.sub("(?m)^-A", "[6:360] -A", text), encoding="utf-8")
+        return CommandResult(0, "iptables v1.8.11 (nf_tables)", stdin or "")
+
+    sight = Sight(False, KERNEL, t.cast(t.Any, None), {"running_mode": "iptables"})
+    monkeypatch.setattr(_service_path, "look", lambda *_all: sight)
+    monkeypatch.setattr(_service_path, "read_node_addresses", lambda _files: parse_addresses(LINKS))
+    options = {"state": encode(state()), "service": "default/httpservice", "node": "cp1"}
+    absent = dict.fromkeys(("protocol", "mode", "metrics_address", "healthz_address"))
+    answer = _service_path.answer(_service_path.question({**absent, **options}), run, Files())
+    hops = path_of(answer, "10.96.10.10")["hops"]
+    assert {(one["packets"], one["bytes"]) for one in hops} == {(6, 360)}
+    assert [one[0] for one in asked if "-c" in one] == ["iptables-nft-save"]
+    assert (answer["node"], answer["mode"]) == ("cp1", "iptables")
