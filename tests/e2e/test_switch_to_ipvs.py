@@ -282,13 +282,15 @@ def test_the_role_cluster_never_switches(lab: Lab, cluster: Cluster) -> None:
 )
 def test_check_says_what_is_wrong(lab: Lab, cluster: Cluster, tutorial: Tutorial, damage: str, kind: str) -> None:
     """kube-proxy repairs some of it at its next sync: it is held still, so that what is seen is the damage. That is an error too."""
-    node = cluster.nodes[2]
+    node, address = cluster.nodes[2], tutorial.address()
     node.run("kill -STOP $(pgrep -x kube-proxy)")
     try:
-        node.run(damage.format(address=tutorial.address()))
+        node.run(damage.format(address=address))
         run = lab.playbook(CHECK, arguments=["--limit", "cp1,w2"])
     finally:
         node.run("kill -CONT $(pgrep -x kube-proxy)")
+    whole = f"ip address show dev kube-ipvs0 | grep -q {address}/32 && ipvsadm -Ln | grep -q {address}:80"
+    node.wait("kube-proxy to have repaired it", f"{whole} && ! ipvsadm -Ln | grep -q {address}:81")
     assert run.rc != 0, run.output
     assert kind in run.output, run.output
     assert any("kube_proxy_unreachable" in f for f in run.failures), run.output
