@@ -104,7 +104,7 @@ def _is_kube_proxys(entry: Entry, mode: str, own: frozenset[str], networks: t.Se
 def _changed(expected: Dataplane, actual: Dataplane) -> t.Iterator[Difference]:
     for key, wanted in expected.entries.items():
         seen = actual.entries.get(key)
-        if seen is not None and wanted[1:10] != seen[1:10] and not actual.told & {key, key[0]}:
+        if seen is not None and wanted.compared != seen.compared and not actual.told & {key, key[0]}:
             yield from _of_entry(wanted, seen)
 
 

@@ -79,14 +79,9 @@ def as_held(wanted: Dataplane, actual: Dataplane) -> Dataplane:
 
 
 def _distance(seen: Entry, one: Entry) -> int:
-    pairs = zip(_compared(one), _compared(seen))
+    pairs = zip(one.compared, seen.compared)
     fields = sum(1 for mine, other in pairs if mine is not None and other is not None and mine != other)
     return fields + len(set(one.destinations) ^ set(seen.destinations))
-
-
-def _compared(entry: Entry) -> tuple[t.Any, ...]:
-    """Everything between the key and what is never compared."""
-    return tuple(entry)[1:10]
 
 
 Contested = t.Dict[Key, t.Tuple[Entry, ...]]
@@ -105,7 +100,7 @@ def _settled(claims: t.Iterable[Entry]) -> tuple[dict[Key, Entry], Contested]:
     for key, found in rivals.items():
         able = [one for one in found.values() if one.verdict != REJECT] or list(found.values())
         entries[key] = able[0]
-        if any(_compared(one) != _compared(able[0]) for one in able):
+        if any(one.compared != able[0].compared for one in able):
             # In nftables mode the firewall of one may guard the other's destinations.
             contested[key] = tuple(one._replace(source_ranges=None) for one in able)
             entries[key] = contested[key][0]

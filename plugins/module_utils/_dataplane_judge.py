@@ -72,11 +72,6 @@ class Judge:
             "addresses": len(self.wanted.entries),
         }
 
-    @property
-    def backend(self) -> str:
-        """That of iptables which kube-proxy writes in."""
-        return self._backend()
-
     @cached_property
     def actual(self) -> Dataplane:
         """What the kernel holds in the mode."""
@@ -86,8 +81,8 @@ class Judge:
             return read_nftables(readings.nft, families, settings_of(there.config, there.pod_cidrs))
         settings = rule_settings(there.config, there.pod_cidrs)
         if self.mode == "iptables":
-            return read_iptables(readings.tables, self._backend(), families, settings, self._asked_for)
-        return read_readings(readings, self._backend(), families, Wanted(settings, self._asked_for))
+            return read_iptables(readings.tables, self.backend, families, settings, self._asked_for)
+        return read_readings(readings, self.backend, families, Wanted(settings, self._asked_for))
 
     @cached_property
     def wanted(self) -> Dataplane:
@@ -102,8 +97,9 @@ class Judge:
     def _inventory(self) -> dict[str, t.Any]:
         return report(self._sight.readings, self._sight.status["running_mode"], None)
 
-    def _backend(self) -> str:
-        """kube-proxy's image follows kubelet's hint (KEP-3178)."""
+    @property
+    def backend(self) -> str:
+        """That of iptables which kube-proxy writes in: its image follows kubelet's hint (KEP-3178)."""
         iptables = self._inventory["iptables"]
         for found in (iptables["kubelet"], iptables["kube_proxy"]):
             if len(found) == 1:

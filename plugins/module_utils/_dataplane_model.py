@@ -70,6 +70,11 @@ class Entry(t.NamedTuple):
     service: str = ""
     evidence: str = ""
 
+    @property
+    def compared(self) -> tuple[t.Any, ...]:
+        """Everything between the key and what is never compared."""
+        return self[1:10]
+
 
 class Part(t.NamedTuple):
     """A set beside the entries that the mode needs, too.
