@@ -82,18 +82,18 @@ def parse_service(number: int, item: t.Mapping[str, t.Any]) -> ServicePort:
 def service_ports(table: Table) -> dict[str, ServicePort]:
     """The Service port of each chain of table nat that can be told; unreferenced ones without comments cannot."""
     own = [name for name in table.chains if _is_per_service(name)]
-    endpoints = [name for name in own if name.startswith(_ENDPOINT)]
+    endpoints = dict.fromkeys(name for name in own if is_endpoint(name))
+    services = [name for name in own if name not in endpoints]
     found: dict[str, ServicePort] = {}
-    for name in own:
-        if not name.startswith(_ENDPOINT):
-            _note(found, name, table.chains[name])
-    silent = frozenset(name for name in own if name not in found and not name.startswith(_ENDPOINT))
+    for name in services:
+        _note(found, name, table.chains[name])
+    silent = frozenset(name for name in services if name not in found)
     if silent:
         _note_references(found, table, silent)
     # Whose endpoint it is says the chain that leads there; only where none does is the hash asked again.
     for name, port in list(found.items()):
         for target in map(target_of, table.chains[name]):
-            if target.startswith(_ENDPOINT):
+            if target in endpoints:
                 found.setdefault(target, port)
     for name in endpoints:
         if name not in found:
@@ -116,7 +116,12 @@ def chains_of(ports: t.Iterable[ServicePort], table: Table) -> frozenset[str]:
     computed = frozenset(name for port in wanted for name in port.chains() if name in table.chains)
     endpoints = {target_of(spec) for name in computed for spec in table.chains[name]}
     told = {name for name, port in service_ports(table).items() if port in wanted and name in table.chains}
-    return computed | told | {name for name in endpoints if name.startswith(_ENDPOINT) and _is_per_service(name)}
+    return computed | told | {name for name in endpoints if is_endpoint(name) and _is_per_service(name)}
+
+
+def is_endpoint(name: str) -> bool:
+    """Whether a chain is the one of an endpoint, by its name."""
+    return name.startswith(_ENDPOINT)
 
 
 def _is_per_service(name: str) -> bool:

@@ -13,6 +13,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import I
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_services import (
     ServicePort,
     chains_of,
+    is_endpoint,
     parse_service,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import (
@@ -65,8 +66,11 @@ class WantedChains:
         return shape is not None and self.mode in shape.modes and self.running_mode not in shape.modes
 
     def takes_rules_of(self, table: str, chain: str) -> bool:
-        """Whether every rule in a chain that leads to a chosen one goes with it: kube-proxy's own, for a Service."""
-        return bool(self.services) and shape_of(table, chain) is not None
+        """Whether every rule in a chain that leads to a chosen one goes with it: kube-proxy's own, for a Service.
+
+        An endpoint's chain is the end of kube-proxy's way: a rule there that leads to a Service is somebody else's.
+        """
+        return bool(self.services) and shape_of(table, chain) is not None and not is_endpoint(chain)
 
     def runs(self, table: str, chain: str) -> bool:
         """Whether a chain is one that the running mode writes: what stands in it is no foreign rule."""

@@ -57,6 +57,7 @@ def test_a_cluster(lab: Lab, cluster: Cluster, node: Node) -> None:
     assert run.rc == 0, run.output
     cluster.wait_for_mode("iptables")
     node.wait("the first sync", f"iptables-save -t nat | grep -- '-j {API}' && {CANARY}")
+    cluster.wait_for_dns()
 
 
 def test_iptables_mode_writes_again_what_was_flushed(node: Node) -> None:

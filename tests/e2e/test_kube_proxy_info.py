@@ -52,6 +52,7 @@ def cluster(lab: Lab) -> Cluster:
     ingress = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.20"}]}}}
     found.kubectl("patch", "service", "lb", "--subresource=status", "-p", json.dumps(ingress))
     found.wait_for_mode("iptables")
+    found.wait_for_dns()
     found.control_plane.wait("the last Service", "iptables-save -t nat | grep -q 203.0.113.20")
     return found
 

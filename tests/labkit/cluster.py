@@ -69,6 +69,20 @@ class Cluster:
         found = [e for s in slices for e in s.get("endpoints") or [] if e["conditions"].get("ready")]
         return sorted(e["addresses"][0] for e in found)
 
+    def wait_for_dns(self) -> None:
+        """Every pod of the cluster's DNS ready and known to each node's kernel: nothing then changes by itself."""
+        self.kubectl("rollout", "status", "-n", "kube-system", "deployment/coredns", "--timeout=10m")
+        count = self.get("deployment", "-n", "kube-system", "coredns")["status"]["replicas"]
+
+        def known() -> list[str] | None:
+            found = self.endpoints("kube-dns", "kube-system")
+            return found if len(found) == count else None
+
+        for address in wait_for(f"{count} DNS pods in their EndpointSlice", known):
+            for node in self.nodes:
+                held = "iptables-save -t nat; ipvsadm -Ln; nft list ruleset"
+                node.wait(f"{address} in the kernel of {node.name}", f"{{ {held}; }} 2>&1 | grep -F {address}:53")
+
     def kube_proxy_pods(self) -> list[dict[str, t.Any]]:
         pods: list[dict[str, t.Any]] = self.get("pods", "-n", "kube-system", "-l", "k8s-app=kube-proxy")["items"]
         return pods

@@ -35,6 +35,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures" / "iptables"
 FOREIGN = "a foreign rule with -j KUBE-SERVICES in it"
 SVC = "KUBE-SVC-XPGD46QRK7WJZT7O"
 SEP = "KUBE-SEP-SXIVWICOYRO3J4NJ"
+EXT = "KUBE-EXT-XPGD46QRK7WJZT7O"
 
 IPTABLES_TO_IPVS = WantedChains(False, mode="iptables", running_mode="ipvs")
 IPTABLES_TO_NONE = WantedChains(False, mode="iptables", running_mode="none")
@@ -301,6 +302,15 @@ def test_the_chains_of_a_service_go_with_their_jumps_and_nothing_else() -> None:
     ] * 5
 
 
+@pytest.mark.parametrize(("policy", "left"), [("keep", {SEP, EXT}), ("remove_jump", set())])
+def test_a_rule_from_an_endpoint_back_to_a_service_is_foreign(policy: str, left: set[str]) -> None:
+    # Whose endpoint it is says only SVC, which goes: from then on the chain is another Service's.
+    chains = {"OUTPUT": [f"-j {EXT}"], "MY-CHAIN": [f"-j {SEP}"], SVC: [f"-j {SEP}"], SEP: [f"-j {EXT}"], EXT: []}
+    wanted = WantedChains(False, running_mode="none", services=(ServicePort("ns1", "svc1", "p80"),), on_foreign=policy)
+    _, after = planned(wanted, one_table("nat", chains, ["OUTPUT"]))
+    assert {name for name in after["nat"] if name.startswith("KUBE-")} == left
+
+
 MINE = "-s 10.9.0.0/16 -j KUBE-EXTERNAL-SERVICES"
 
 
@@ -404,7 +414,7 @@ def test_the_report_counts_rules_and_references() -> None:
 
 NAMES = st.sampled_from(
     ["KUBE-SERVICES", "KUBE-MARK-MASQ", "KUBE-POSTROUTING", "KUBE-NODEPORTS", "KUBE-NODE-PORT", "KUBE-LOAD-BALANCER", "KUBE-FIREWALL",
-     "KUBE-PROXY-CANARY", SVC, SEP, "KUBE-EXT-GNZBNJ2PO5MGZ6GT", "CNI-HOSTPORT-SETMARK", "OUTPUT", "PREROUTING", "POSTROUTING"]
+     "KUBE-PROXY-CANARY", SVC, SEP, EXT, "CNI-HOSTPORT-SETMARK", "OUTPUT", "PREROUTING", "POSTROUTING"]
 )  # fmt: skip  # a list of names reads best as one
 MATCHES = st.sampled_from(
     ["", "-s 10.0.0.0/8 ", '-m comment --comment "kubernetes service portals" ', f'-m comment --comment "{FOREIGN}" ']
