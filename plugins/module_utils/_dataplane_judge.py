@@ -30,6 +30,10 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_datapl
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node import node_findings
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node_model import NodeFacts
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory import report
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_gather import (
+    DEFAULT_NODE_PORTS,
+    parse_port_range,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import KUBE_PROXY
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_read import as_options
@@ -95,7 +99,7 @@ class Judge:
 
     @cached_property
     def _inventory(self) -> dict[str, t.Any]:
-        return report(self._sight.readings, self._sight.status["running_mode"], None)
+        return report(self._sight.readings, self._sight.status["running_mode"], parse_port_range(DEFAULT_NODE_PORTS))
 
     @property
     def backend(self) -> str:
