@@ -59,7 +59,7 @@ def forward_policy(case: ClusterCase, node: NodeCase) -> Verdicts:
 def _drop(node: NodeCase, words: str, where: tuple[t.Any, t.Any]) -> Verdict:
     rows = (node.info.get("inventory") or {}).get("artifacts") or ()
     remedy = (
-        "Have it accept what is forwarded to and from pods (Docker: iptables false or its own accepting rules; ufw: DEFAULT_FORWARD_POLICY), "
+        "Have it accept what is forwarded to and from pods (Docker 28: ip-forward-no-drop in daemon.json; ufw: DEFAULT_FORWARD_POLICY), "
         "then name forward_policy in switch_override if the policy stays."
     )
     if any((one.get("backend"), one.get("family")) == where and one.get("name") == "FLANNEL-FWD" for one in rows):
