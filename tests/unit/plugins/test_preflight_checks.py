@@ -377,7 +377,7 @@ TABLE: dict[str, list[Case]] = {
     ],
     "kernel_modules": [
         (IPVS, OK, {}, "the 1 modules of ipvs mode"),
-        (IPVS, OK, {"node__modules": {"modules": [{}, {}], "actions": ["Load ip_vs"]}}, "will load ip_vs"),
+        (IPVS, OK, {"node__modules": {"modules": [{}, {}], "actions": ["Load ip_vs"]}}, "to be done: Load ip_vs"),
         (
             IPVS,
             FAIL,
@@ -566,8 +566,8 @@ TABLE: dict[str, list[Case]] = {
         (NFTABLES, OK, calico("Enabled"), "nftablesMode: Enabled"),
         (IPVS, FAIL, calico("Enabled"), "does not go with ipvs mode"),
         (IPVS, OK, calico(), "nftablesMode: Disabled"),
-        (NFTABLES, WARN, calico("Auto"), "only when it starts"),
-        (IPVS, OK, calico("Auto"), "nothing to follow"),
+        (NFTABLES, OK, calico("Auto"), "starts again by itself"),
+        (IPVS, OK, calico("Auto"), "starts again by itself"),
         (NFTABLES, OK, calico("Disabled", nftables_mode_by_node={"cp1": "Enabled"}), "nftablesMode: Enabled"),
         (NFTABLES, WARN, calico(bpf_enabled=True), "eBPF"),
         (
