@@ -583,8 +583,8 @@ TABLE: dict[str, list[Case]] = {
         (IPVS, WARN, flannel(None), UNKNOWN),
         (NFTABLES, WARN, {"node__facts": facts(cni=[network("antrea")])}, f"{UNKNOWN} what antrea asks"),
         (IPVS, OK, {"node__facts": facts(cni=[network("antrea")])}, "the same chains"),
-        (NFTABLES, WARN, {"node__facts": facts(cni=[])}, UNKNOWN),
-        (NFTABLES, WARN, {"node__facts": facts(cni=None)}, UNKNOWN),
+        (NFTABLES, WARN, {"node__facts": facts(cni=[])}, f"{UNKNOWN} there is no network in /etc/cni/net.d"),
+        (NFTABLES, WARN, {"node__facts": facts(cni=None)}, f"{UNKNOWN} nobody looked at the node"),
     ],
     "node_ports": [
         (NFTABLES, OK, {}, "the same addresses"),
@@ -805,6 +805,27 @@ def test_dual_stack_asks_for_both_families() -> None:
         node__facts=facts(forward_policies=[policy("DROP", family="ipv6")]), cluster__switch=switch(nodes=both)
     )
     assert checks(NFTABLES, given)["forward_policy"].status == FAIL
+
+
+@pytest.mark.parametrize(
+    ("chain", "status"),
+    [
+        ({"name": "FLANNEL-FWD", "backend": "nft", "family": "ipv4"}, WARN),
+        ({"name": "FLANNEL-FWD", "backend": "nft", "family": "ipv6"}, FAIL),
+        ({"name": "FLANNEL-FWD", "backend": "legacy", "family": "ipv4"}, FAIL),
+        ({"name": "MY-FWD", "backend": "nft", "family": "ipv4"}, FAIL),
+    ],
+)
+def test_flannels_chain_helps_where_it_is(chain: Object, status: str) -> None:
+    inventory = {"artifacts": [{"kind": "iptables_chain", **chain}], "iptables": {"kube_proxy": ["nft"]}}
+    given = readings(node__facts=facts(forward_policies=[policy("DROP")]), node__info=info(inventory=inventory))
+    assert checks(NFTABLES, given)["forward_policy"].status == status
+
+
+@pytest.mark.parametrize(("target", "wanted"), [(NFTABLES, True), (IPVS, False)])
+def test_flannel_is_told_to_follow(target: str, wanted: bool) -> None:
+    remedy = checks(target, readings(**flannel(not wanted)))["cni"].remedy
+    assert f"EnableNFTables: {str(wanted).lower()}" in remedy
 
 
 def test_a_service_without_a_node_port_does_not_count() -> None:
