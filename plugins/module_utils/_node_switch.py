@@ -6,9 +6,10 @@
 collection.
 
 Sources: nft's C(src/main.c) (C(--version)), C(netlink_seq_ops) in Linux' C(net/netlink/af_netlink.c), the CNI
-specification 1.1 ("Configuration format") and C(portmap) of its plugins (C(externalSetMarkChain)); C(FirewallBackend) in firewalld.conf(5), C(ENABLED) and C(MANAGE_BUILTINS) of ufw(8), the unit
-C(nftables.service) of Debian 12 and RHEL 9, C(include) in nft(8); C(pkg/proxy/metrics/metrics.go) of 1.31 to 1.37 (kube-proxy
-registers the two counters only in iptables mode, and only where the kernel has nfacct).
+specification 1.1 ("Configuration format") and C(portmap) of its plugins (C(externalSetMarkChain)); C(FirewallBackend)
+in firewalld.conf(5), C(ENABLED) and C(MANAGE_BUILTINS) of ufw(8), the unit C(nftables.service) of Debian 12 and RHEL
+9, C(include) in nft(8); C(pkg/proxy/metrics/metrics.go) of 1.31 to 1.37 (kube-proxy registers the two counters only
+in iptables mode, and only where the kernel has nfacct).
 """
 
 from __future__ import annotations
