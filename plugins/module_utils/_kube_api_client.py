@@ -57,7 +57,6 @@ def connect(params: t.Mapping[str, t.Any]) -> KubeApi:
         transport=_transport(dynamic, params["request_timeout"]),
         server=str(client.configuration.host),
         kubeconfig=kubeconfig,
-        date=_clock(dynamic, params["request_timeout"]),
     )
 
 
@@ -122,30 +121,10 @@ def _client(kube_config: t.Any, configuration: t.Any, kubeconfig: str, context: 
 
 
 def _transport(dynamic: t.Any, timeout: int) -> Transport:
-    request = _requester(dynamic, timeout)
-
-    def send(method: str, path: str, query: Query, body: Object | None) -> bytes:
-        return request(method, path, query, body)[0]
-
-    return send
-
-
-def _clock(dynamic: t.Any, timeout: int) -> t.Callable[[], str]:
-    """Go's HTTP server puts its time into every answer; C(/version) is the smallest one that everybody may read."""
-    request = _requester(dynamic, timeout)
-
-    def date() -> str:
-        return request("GET", "/version", {}, None)[1]
-
-    return date
-
-
-def _requester(dynamic: t.Any, timeout: int) -> t.Callable[[str, str, Query, Object | None], tuple[bytes, str]]:
-    """Sends a request; the body of the answer and its header C(Date)."""
     import urllib3
     from kubernetes.client.exceptions import ApiException
 
-    def request(method: str, path: str, query: Query, body: Object | None) -> tuple[bytes, str]:
+    def send(method: str, path: str, query: Query, body: Object | None) -> bytes:
         try:
             answer = dynamic.request(
                 method.lower(),
@@ -156,7 +135,7 @@ def _requester(dynamic: t.Any, timeout: int) -> t.Callable[[str, str, Query, Obj
                 serialize=False,
                 _request_timeout=timeout,
             )
-            return bytes(answer.data), str(answer.headers.get("Date") or "")
+            return bytes(answer.data)
         except ApiException as error:
             raise TransportError(
                 error.status or NO_ANSWER, status_message(error.body) or str(error.reason or "")
@@ -164,7 +143,7 @@ def _requester(dynamic: t.Any, timeout: int) -> t.Callable[[str, str, Query, Obj
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise TransportError(NO_ANSWER, network_message(error)) from error
 
-    return request
+    return send
 
 
 def status_message(body: t.Any) -> str:
