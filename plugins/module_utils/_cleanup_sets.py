@@ -72,12 +72,13 @@ def set_uses(tables: Tables) -> dict[str, list[Use]]:
         for chain, rules in table.chains.items():
             for spec in rules:
                 if "-set " in spec:
-                    for name in _sets_in(spec):
+                    for name in sets_in_rule(spec):
                         foreign = chain_owner(location.table, chain).owner != KUBE_PROXY
                         found.setdefault(name, []).append(Use(f"rule -A {chain} {spec} in {location}", foreign))
     return found
 
 
-def _sets_in(spec: str) -> list[str]:
+def sets_in_rule(spec: str) -> list[str]:
+    """The ipsets that a rule of iptables names."""
     words = tokens(spec)
     return [value for option, value in zip(words, words[1:]) if option in _OPTIONS]

@@ -70,6 +70,19 @@ class Look:
             unread_modes=dict(self._unread),
         )
 
+    def outline(self, virtual_servers: tuple[VirtualServer, ...]) -> Readings:
+        """The same without any chain, member or element: for who reads these as the tools print them."""
+        device, node_addresses = self._try(self._addresses, IPVS) or (None, frozenset())
+        return Readings(
+            ipsets=self._try(partial(read_ipsets, self._files), IPVS) or (),
+            nft_tables=self._try(partial(read_nft_tables, self._runner, self._files), NFTABLES) or (),
+            virtual_servers=virtual_servers,
+            device=device,
+            node_addresses=node_addresses,
+            unread=tuple(self._unread),
+            unread_modes=dict(self._unread),
+        )
+
     def _try(self, read: t.Callable[[], Value], *modes: str) -> Value | None:
         """What was read; else the reason is kept, with the modes that have objects there."""
         try:

@@ -64,6 +64,17 @@ class NodeTables:
         self.last = self._survey(families, backend)
         return self.last.tables
 
+    def text(self, backend: str, family: str) -> str:
+        """What C(iptables-save) prints of all tables there are, raw and security too; empty where there are none.
+
+        :raises KubeProxyError: when there are tables that cannot be read
+        """
+        if not self._is_there(Location(backend, family, "")):
+            return ""
+        return save_tables(
+            self._runner, backend, family, lambda lines: "".join(line.rstrip("\n") + "\n" for line in lines)
+        )
+
     def has_chain(self, at: Location, name: str) -> bool:
         """Whether a chain is in one table; cheaper than reading them all."""
         table = self._save(at.backend, at.family, ("-t", at.table)).get(at.table) if self._is_there(at) else None
