@@ -16,7 +16,7 @@ from tests.labkit.cluster import Cluster
 from tests.labkit.tutorial import KUBE_SVC
 from tools.published import build, install
 
-LAB = Lab("kubelab-e2e", ("--workers", "0"))
+LAB = Lab("kubelab-chk", ("--workers", "0"))
 CREATE = "playbooks/create_cluster.yml"
 SWITCH = "netops.kube_proxy.switch_to_ipvs"
 WANTED: dict[str, t.Any] = {"cluster_proxy_mode": "ipvs", "cluster_proxy_settings": {"ipvs": {"scheduler": "wrr"}}}

@@ -11,14 +11,16 @@ import json
 import os
 import time
 import typing as t
+from pathlib import Path
 
 import pytest
 
 from tests.labkit import Lab, Node
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import churn, kinds, look, move, restart, state, verdict, wrong
+from tests.labkit.traces import balanced_is_true, traces_are_true
 
-LAB = Lab("kubelab-e2e", ("--workers", "1"))
+LAB = Lab("kubelab-chk", ("--workers", "1"))
 NAMES = ("cp1", "w1")
 FAMILIES: dict[str, t.Any] = {
     "cluster_pod_subnet": "10.244.0.0/16,fd00:10:244::/56",
@@ -60,9 +62,9 @@ def nothing_is_found(cluster: Cluster, mode: str) -> None:
         assert wrong(found) == []
         assert (found["node"], found["checked_mode"], found["running_mode"]) == (node.name, mode, mode)
         assert found["kernel_modes"] == [mode]
-        # Counted by hand: dual 3 ports, balanced, inside, both-local, empty, leaving, hinted, kubernetes, kube-dns 3 in IPv4; dual 3,
-        # balanced, six in IPv6.
-        assert found["service_ports"] == 13 + 5
+        # Counted by hand: dual 3 ports, balanced, inside, both-local, empty, leaving, hinted, traced, kubernetes, kube-dns 3 in IPv4;
+        # dual 3, balanced, six, traced in IPv6.
+        assert found["service_ports"] == 14 + 6
 
 
 def all_is_found(cluster: Cluster, damages: t.Sequence[tuple[str, set[str]]], **options: t.Any) -> None:
@@ -97,6 +99,11 @@ def nothing_is_found_while_services_come_and_go(cluster: Cluster, figures: dict[
 
 def test_iptables_mode(cluster: Cluster) -> None:
     nothing_is_found(cluster, "iptables")
+
+
+def test_traces_in_iptables_mode(cluster: Cluster, tmp_path: Path) -> None:
+    traces_are_true(cluster, "iptables", tmp_path)
+    balanced_is_true(cluster, "iptables")
 
 
 SERVICE = "iptables-save -t nat | grep -m1 -o 'KUBE-SVC-[A-Z0-9]*.*default/dual:http -> 192.0.2.11' | cut -d' ' -f1"
@@ -139,6 +146,11 @@ def test_ipvs_mode(cluster: Cluster) -> None:
     nothing_is_found(cluster, "ipvs")
 
 
+def test_traces_in_ipvs_mode(cluster: Cluster, tmp_path: Path) -> None:
+    traces_are_true(cluster, "ipvs", tmp_path)
+    balanced_is_true(cluster, "ipvs")
+
+
 IPVS = [
     ("ipvsadm -d -t 203.0.113.31:80 -r 192.0.2.13:8080", {"destination_missing"}),
     ("ipvsadm -a -t 203.0.113.31:80 -r 192.0.2.99:8080 -m", {"destination_stale"}),
@@ -171,6 +183,11 @@ def test_nftables_mode(cluster: Cluster) -> None:
     for node in cluster.nodes:
         tidy(node, "nftables")
     nothing_is_found(cluster, "nftables")
+
+
+def test_traces_in_nftables_mode(cluster: Cluster, tmp_path: Path) -> None:
+    traces_are_true(cluster, "nftables", tmp_path)
+    balanced_is_true(cluster, "nftables")
 
 
 TABLE = "ip kube-proxy"

@@ -15,7 +15,7 @@ import pytest
 from tests.labkit import Lab, Node
 from tests.labkit.cluster import Cluster
 
-LAB = Lab("kubelab-e2e", ("--workers", "0"))
+LAB = Lab("kubelab-chk", ("--workers", "0"))
 MODULE = "iptables_kube_chain"
 RESYNC = {"state": "present", "resync": True}
 CANARY = "iptables -t mangle -S KUBE-PROXY-CANARY"

@@ -20,7 +20,7 @@ import pytest
 from tests.labkit import Lab, Node, wait_for
 from tests.labkit.cluster import Cluster
 
-LAB = Lab("kubelab-e2e", ("--workers", "0"))
+LAB = Lab("kubelab-chk", ("--workers", "0"))
 INVENTORY = {"gather": ["node", "inventory"], "node_port_range": "30000-32767"}
 BUILTIN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 # In ipvs mode too, with the same names.

@@ -23,7 +23,7 @@ from tests.labkit.cluster import Cluster
 
 Object = dict[str, t.Any]
 
-LAB = Lab("kubelab-e2e", ("--workers", "0"))
+LAB = Lab("kubelab-chk", ("--workers", "0"))
 # `ansible -a {}` would be no arguments but a raw text.
 GATHER = {"namespace": "kube-system"}
 EXCLUDED = "198.18.0.0/24"
