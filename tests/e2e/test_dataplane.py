@@ -69,10 +69,13 @@ def nothing_is_found(cluster: Cluster, mode: str, release: str = RELEASE) -> Non
         assert (found["release"], found["service_ports"]) == (release.rpartition(".")[0], SERVICE_PORTS[release])
 
 
-def all_is_found(cluster: Cluster, damages: t.Sequence[tuple[str, set[str]]], **options: t.Any) -> None:
-    """Break one thing after the other on a node whose kube-proxy is held still: each adds what it breaks."""
+def all_is_found(
+    cluster: Cluster, damages: t.Sequence[tuple[str, set[str]]], release: str = RELEASE, **options: t.Any
+) -> None:
+    """Break one thing after the other on a node whose kube-proxy is held still, so that it does not even say its release: each
+    adds what it breaks."""
     node = cluster.control_plane
-    text = state(cluster)
+    text = state(cluster, release)
     node.run("kill -STOP $(pgrep -x kube-proxy)")
     try:
         before = kinds(look(node, text, **options)["findings"])
@@ -235,4 +238,4 @@ def test_another_release(cluster: Cluster, release: str, mode: str, damage: tupl
     for node in cluster.nodes if before != "nftables" else ():
         tidy(node, mode)
     nothing_is_found(cluster, mode, release)
-    all_is_found(cluster, [damage], mode=mode)
+    all_is_found(cluster, [damage], release, mode=mode)

@@ -102,7 +102,7 @@ class Cluster:
 
     def mode_text(self) -> str:
         """The mode that the ConfigMap names."""
-        text = self.get("configmap", "-n", "kube-system", "kube-proxy")["data"]["config.conf"]
+        text: str = self.get("configmap", "-n", "kube-system", "kube-proxy")["data"]["config.conf"]
         return next(line.split()[1] for line in text.splitlines() if line.startswith("mode: "))
 
     def set_mode_text(self, old: str, new: str) -> None:

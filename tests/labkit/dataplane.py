@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import decode, encode
 from tests import labkit
 from tests.labkit import ROOT, Node, wait_for
 from tests.labkit.cluster import Cluster
@@ -45,9 +46,10 @@ PATCH: dict[str, t.Any] = {
 ADVICE = {"ipvs": {"release_calendar", "ipvs_timeout_below_keepalive"}}
 
 
-def state(cluster: Cluster) -> str:
+def state(cluster: Cluster, release: str = "") -> str:
+    """As the module brings it, but for the release if one is given: that is otherwise what the tag of kube-proxy's image says."""
     text: str = cluster.control_plane.module("cluster_services_info", {"kubeconfig": ADMIN}, diff=False)["state"]
-    return text
+    return encode({**decode(text), "release": release}) if release else text
 
 
 def look(node: Node, text: str, **options: t.Any) -> dict[str, t.Any]:
