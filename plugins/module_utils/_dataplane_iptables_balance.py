@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import typing as t
 from collections import Counter
+from functools import lru_cache
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptables_rules import (
     INTERFACE,
@@ -21,10 +22,12 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptab
     SOCKET,
     SOURCE,
     Rule,
+    end_of,
     endpoint,
     host,
     number,
     parse_rule,
+    share_of,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import (
     CLUSTER,
@@ -138,6 +141,9 @@ class Nat:
         return self._ends[chain]
 
     def _end(self, chain: str, asked: Asked) -> End | None:
+        plain = end_of(self.chains.get(chain, ()))
+        if plain and plain[1] == asked.protocol:
+            return End(plain[0], hairpin=True, remembers=False)
         sources = []
         actual = "no such rule"
         for rule in self.rules(chain):
@@ -160,7 +166,12 @@ def balance(nat: Nat, chain: str, asked: Asked) -> Lead:
     masquerade: dict[Port | None, str] = {}
     sticky: dict[str, str] = {}
     shares: list[tuple[str, str]] = []
-    for rule in nat.rules(chain):
+    for text in nat.chains.get(chain, ()):
+        share = share_of(text)
+        if share is not None:
+            shares.append(share)
+            continue
+        rule = parse_rule(text)
         if rule.target[:9] == _ENDPOINTS and rule.has in (0, PROBABILITY):
             shares.append((rule.target, rule.probability))
         elif rule.target[:9] == _ENDPOINTS and _finds_again(rule):
@@ -173,8 +184,8 @@ def balance(nat: Nat, chain: str, asked: Asked) -> Lead:
         return nat.nowhere(chain, asked.service)
     ends = {name: nat.end(name, asked) for name, _share in shares}
     found = [one for one in ends.values() if one is not None]
-    flaws: list[Flaw] = [*_unfair(shares), *(_forgetful(sticky, ends) if sticky else ())]
-    what, evidence = nat.scene.label("nat", chain), nat.scene.evidence("nat", chain)
+    fair = len(ends) == len(shares) and _are_even(tuple(share for _name, share in shares))
+    flaws: list[Flaw] = [*(() if fair else _unfair(shares)), *(_forgetful(sticky, ends) if sticky else ())]
     return Lead(
         tuple(sorted({one.destination for one in found})),
         affinity=number(next(iter(sticky.values()), "")) or 0,
@@ -182,9 +193,13 @@ def balance(nat: Nat, chain: str, asked: Asked) -> Lead:
         masquerade=masquerade,
         no_hairpin=tuple(sorted({one.destination for one in found if not one.hairpin})),
         chains=(chain,),
-        flaws=tuple(Defect("shares_wrong", what, *flaw, evidence, asked.service) for flaw in flaws),
+        flaws=tuple(_shares_wrong(nat, chain, flaw, asked.service) for flaw in flaws),
         broken=len(found) < len(ends),
     )
+
+
+def _shares_wrong(nat: Nat, chain: str, flaw: Flaw, service: str) -> Defect:
+    return Defect("shares_wrong", nat.scene.label("nat", chain), *flaw, nat.scene.evidence("nat", chain), service)
 
 
 def _finds_again(rule: Rule) -> bool:
@@ -225,6 +240,12 @@ def _unfair(shares: t.Sequence[tuple[str, str]]) -> t.Iterator[Flaw]:
             if not _is_share(share, count - index):
                 yield expected, f"{name} gets {share} of what reaches it, not 1/{count - index}"
                 return
+
+
+@lru_cache(maxsize=None)
+def _are_even(shares: tuple[str, ...]) -> bool:
+    """The same for whoever the shares belong to: there are as many different ones as numbers of endpoints."""
+    return not list(_unfair([(str(index), share) for index, share in enumerate(shares)]))
 
 
 def _is_share(text: str, of: int) -> bool:

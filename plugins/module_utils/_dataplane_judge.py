@@ -12,11 +12,11 @@ from functools import cached_property
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_compare import Difference, differences
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_expected import (
     as_held,
-    expected,
+    expected_of,
     served_ports,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptables import read_iptables
-from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_ipvs import Wanted, read_readings
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_ipvs import Wanted, key_of, read_readings
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_ipvs_rules import rule_settings
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import Dataplane
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables import read_nftables
@@ -29,7 +29,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_round
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_dataplane import judge
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node import node_findings
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node_model import NodeFacts
-from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory import report
+from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory import artifacts, outline
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import KUBE_PROXY
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_read import as_options
@@ -37,6 +37,9 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_i
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look import Sight
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import Artifact
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import VirtualServer
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model import ServicePort
     from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import Node
 
 Object = t.Mapping[str, t.Any]
@@ -68,7 +71,7 @@ class Judge:
             "running_mode": self._sight.status["running_mode"],
             "kernel_modes": self._kernel_modes(),
             "checked_mode": self.mode,
-            "service_ports": len(served_ports(self._state, self._node.in_mode(self.mode))),
+            "service_ports": len(self._ports),
             "addresses": len(self.wanted.entries),
         }
 
@@ -76,7 +79,7 @@ class Judge:
     def actual(self) -> Dataplane:
         """What the kernel holds in the mode."""
         readings, families = self._sight.readings, self._node.families
-        there = self._node.in_mode(self.mode)
+        there = self._there
         if self.mode == "nftables":
             return read_nftables(readings.nft, families, settings_of(there.config, there.pod_cidrs))
         settings = rule_settings(there.config, there.pod_cidrs)
@@ -90,12 +93,24 @@ class Judge:
         return as_held(self._asked_for, self.actual)
 
     @cached_property
+    def _there(self) -> Node:
+        return self._node.in_mode(self.mode)
+
+    @cached_property
+    def _ports(self) -> list[ServicePort]:
+        return served_ports(self._state, self._there)
+
+    @cached_property
     def _asked_for(self) -> Dataplane:
-        return expected(self._state, self._node, self.mode)
+        return expected_of(self._ports, self._there, self.mode)
+
+    @cached_property
+    def _artifacts(self) -> list[Artifact]:
+        return artifacts(self._sight.readings, None)
 
     @cached_property
     def _inventory(self) -> dict[str, t.Any]:
-        return report(self._sight.readings, self._sight.status["running_mode"], None)
+        return outline(self._sight.readings, self._artifacts, self._sight.status["running_mode"])
 
     @property
     def backend(self) -> str:
@@ -107,12 +122,13 @@ class Judge:
         return str(iptables["default"] or BACKENDS[0])
 
     def _kernel_modes(self) -> list[str]:
-        alone = {
-            row["modes"][0]
-            for row in self._inventory["artifacts"]
-            if row["owner"] == KUBE_PROXY and len(row["modes"]) == 1
-        }
-        return sorted(alone)
+        owners = {one.ownership for one in self._artifacts}
+        return sorted({one.modes[0] for one in owners if one.owner == KUBE_PROXY and len(one.modes) == 1})
+
+    def _strangers(self) -> list[VirtualServer]:
+        """The virtual servers without those that are asked for: of a healthy node in ipvs mode none is left to look at."""
+        asked = self._asked_for.entries if self.mode == "ipvs" else {}
+        return [one for one in self._sight.readings.virtual_servers if key_of(one) not in asked]
 
     def _suspect(self, one: Difference) -> Suspect:
         concern = ABOUT_SERVICES if one.service or one.kind in _SURPLUS else ABOUT_NODE
@@ -121,6 +137,7 @@ class Judge:
     def _facts(self) -> NodeFacts:
         node, sight = self._node, self._sight
         pods = self._state.get("kube_proxy_pods")
+        strangers = self._strangers()
         return NodeFacts(
             configured_mode=str(node.written.get("mode") or ""),
             config=node.config,
@@ -129,8 +146,8 @@ class Judge:
             release=self._state["release"],
             inventory=self._inventory,
             kernel=sight.kernel,
-            virtual_servers=[as_options(one) for one in sight.readings.virtual_servers],
-            expected_servers=virtual_servers(self._state, node.in_mode("ipvs")),
+            virtual_servers=[as_options(one) for one in strangers],
+            expected_servers=virtual_servers(self._state, node.in_mode("ipvs")) if strangers else (),
             bound=tuple(sight.readings.device.addresses) if sight.readings.device else (),
             families=node.families,
             pods=None if pods is None else pods.get(node.view.name, 0),

@@ -55,6 +55,18 @@ def report(readings: Readings, running_mode: str | None, node_ports: range | Non
     }
 
 
+def outline(readings: Readings, found: t.Sequence[Artifact], running_mode: str | None) -> dict[str, t.Any]:
+    """As L(report), without what belongs: a busy node has tens of thousands of that, and nobody asks about it.
+
+    :param found: what L(artifacts) made of the readings
+    """
+    iptables = _backends(readings, found)
+    # Of two backends what belongs to the mode lies in the wrong one, too.
+    everything = len(iptables["kube_proxy"]) > 1
+    rows = [_row(one, running_mode) for one in found if everything or one.belongs(running_mode) is not True]
+    return {"artifacts": rows, "iptables": iptables, "unread": list(readings.unread)}
+
+
 def _chains(readings: Readings) -> t.Iterator[Artifact]:
     for at, table in readings.tables.items():
         chains = {chain: chain_owner(at.table, chain) for chain in table.chains if chain not in table.builtin}

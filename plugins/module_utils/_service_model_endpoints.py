@@ -11,8 +11,8 @@ C(pkg/proxy/topology.go) (choosing), C(pkg/proxy/serviceport.go) (the policies).
 from __future__ import annotations
 
 import ipaddress
+import re
 import typing as t
-from dataclasses import dataclass
 
 Object = t.Mapping[str, t.Any]
 Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -33,8 +33,19 @@ def parse_ip(text: str) -> Address | None:
     return mapped or address
 
 
-@dataclass(frozen=True)
-class Endpoint:
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_PLAIN = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}").fullmatch
+
+
+def address_of(text: str) -> str:
+    """The same as text, in the one way to write it; empty for what is none.
+
+    Nearly every address is written so, and there are tens of thousands.
+    """
+    return text if _PLAIN(text) else str(parse_ip(text) or "")
+
+
+class Endpoint(t.NamedTuple):
     """One endpoint of a Service port, as this node sees it."""
 
     address: str
@@ -52,8 +63,7 @@ class Endpoint:
         return not self.is_ready and self.is_serving and self.is_terminating
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(t.NamedTuple):
     """The traffic policies of a Service port."""
 
     internal_local: bool = False
@@ -69,8 +79,7 @@ class Policy:
         return self.internal_local or (self.external_local and self.externally_accessible)
 
 
-@dataclass(frozen=True)
-class Categorized:
+class Categorized(t.NamedTuple):
     """What C(CategorizeEndpoints) returns. C(cluster) or C(local) is empty where the policies never use it.
 
     C(has_any) is whether the Service has an endpoint anywhere, reachable from this node or not.
@@ -104,11 +113,11 @@ def merge_slices(slices: t.Iterable[Object], node_name: str, node_hints: bool = 
 
 
 def _endpoint(raw: Object, port: int, node_name: str, node_hints: bool) -> Endpoint | None:
-    address = parse_ip(raw["address"])
-    if address is None:
+    address = address_of(raw["address"])
+    if not address:
         return None
     return Endpoint(
-        address=str(address),
+        address=address,
         port=port,
         is_local=bool(node_name) and raw.get("node") == node_name,
         is_ready=raw.get("ready", True),

@@ -11,7 +11,6 @@ C(pkg/proxy/servicechangetracker_test.go) of Kubernetes 1.37.2, transcribed by h
 from __future__ import annotations
 
 import typing as t
-from dataclasses import replace
 
 import pytest
 
@@ -38,7 +37,7 @@ def ready(address: str, zones: str = "", nodes: str = "", local: bool = False) -
 
 
 def unready(address: str, zones: str = "", local: bool = False) -> Endpoint:
-    return replace(ready(address, zones, local=local), is_ready=False, is_serving=False)
+    return ready(address, zones, local=local)._replace(is_ready=False, is_serving=False)
 
 
 def leaving(address: str, local: bool = False) -> Endpoint:
