@@ -32,6 +32,21 @@ class Ownership(t.NamedTuple):
     modes: tuple[str, ...] = ()
     retired: bool = False
 
+    def belongs(self, running_mode: str | None) -> bool | None:
+        """Whether kube-proxy's running mode keeps this; None for what is not kube-proxy's, and for an unknown mode."""
+        if self.owner != KUBE_PROXY:
+            return None
+        if self.retired:
+            return False
+        return None if running_mode is None else running_mode in self.modes
+
+    def is_left_by(self, modes: t.Iterable[str], running_mode: str) -> bool:
+        """Whether this is what these modes left: the one judgement by which anything is removed.
+
+        What no release of today makes is nobody's any more, and left by whichever mode is asked about.
+        """
+        return self.belongs(running_mode) is False and (self.retired or not set(modes).isdisjoint(self.modes))
+
 
 class Artifact(t.NamedTuple):
     """One object in the kernel. A node with 10,000 Services has 20,000 chains: hence a tuple.
@@ -49,12 +64,8 @@ class Artifact(t.NamedTuple):
     size: int | None = None
 
     def belongs(self, running_mode: str | None) -> bool | None:
-        """Whether kube-proxy's running mode keeps this; None for what is not kube-proxy's, and for an unknown mode."""
-        if self.ownership.owner != KUBE_PROXY:
-            return None
-        if self.ownership.retired:
-            return False
-        return None if running_mode is None else running_mode in self.ownership.modes
+        """As L(Ownership.belongs)."""
+        return self.ownership.belongs(running_mode)
 
 
 class Device(t.NamedTuple):
@@ -72,6 +83,7 @@ class Readings:
     :param nft_tables: family and name of each of nftables' tables; C(nft) are kube-proxy's own with their content
     :param node_addresses: addresses of all devices but L(device), without those of the loopback network
     :param unread: sentences: what could not be read, and why; what it concerns is missing here
+    :param unread_modes: for each of them the modes of kube-proxy whose objects may be among what is missing
     """
 
     tables: t.Mapping[Location, Table] = field(default_factory=dict)
@@ -83,3 +95,4 @@ class Readings:
     node_addresses: frozenset[str] = frozenset()
     default_backend: str = ""
     unread: tuple[str, ...] = ()
+    unread_modes: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)

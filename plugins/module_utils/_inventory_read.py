@@ -19,7 +19,13 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ipset_read impo
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS, FAMILIES
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_read import NodeTables, Read
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import default_backend
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import IPVS_DEVICE, NFT_TABLES
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import (
+    CHAIN_MODES,
+    IPVS,
+    IPVS_DEVICE,
+    NFT_TABLES,
+    NFTABLES,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_link import (
     read_addresses,
     read_link,
@@ -40,20 +46,20 @@ class Look:
     def __init__(self, runner: Runner, files: Files) -> None:
         self._runner = runner
         self._files = files
-        self._unread: dict[str, None] = {}
+        self._unread: dict[str, tuple[str, ...]] = {}
 
     def readings(self, virtual_servers: tuple[VirtualServer, ...], with_members: bool = False) -> Readings:
         """Everything; the virtual servers come from the caller, who has read them already.
 
         :param with_members: whether the members of ipsets are read too
         """
-        device, node_addresses = self._try(self._addresses) or (None, frozenset())
-        nft_tables = self._try(partial(read_nft_tables, self._runner, self._files)) or ()
+        device, node_addresses = self._try(self._addresses, IPVS) or (None, frozenset())
+        nft_tables = self._try(partial(read_nft_tables, self._runner, self._files), NFTABLES) or ()
         ours = [key for key in NFT_TABLES if key in nft_tables]
         nft = [self._try(partial(read_nft_table, self._runner, *key)) for key in ours]
         return Readings(
             tables=self._tables(),
-            ipsets=self._try(partial(read_ipsets, self._files, with_members)) or (),
+            ipsets=self._try(partial(read_ipsets, self._files, with_members), IPVS) or (),
             nft_tables=nft_tables,
             nft=tuple(table for table in nft if table is not None),
             virtual_servers=virtual_servers,
@@ -61,13 +67,15 @@ class Look:
             node_addresses=node_addresses,
             default_backend=default_backend(self._runner),
             unread=tuple(self._unread),
+            unread_modes=dict(self._unread),
         )
 
-    def _try(self, read: t.Callable[[], Value]) -> Value | None:
+    def _try(self, read: t.Callable[[], Value], *modes: str) -> Value | None:
+        """What was read; else the reason is kept, with the modes that have objects there."""
         try:
             return read()
         except KubeProxyError as error:
-            self._unread[str(error)] = None
+            self._unread[str(error)] = tuple(dict.fromkeys((*self._unread.get(str(error), ()), *modes)))
             return None
 
     def _tables(self) -> Read:
@@ -82,7 +90,7 @@ class Look:
             return tables.read([family], "both")
         except KubeProxyError:
             # One of the backends cannot be read: the other one still can, and the error is told where it belongs.
-            each = [self._try(partial(tables.read, [family], backend)) or {} for backend in BACKENDS]
+            each = [self._try(partial(tables.read, [family], backend), *CHAIN_MODES) or {} for backend in BACKENDS]
             return {at: table for one in each for at, table in one.items()}
 
     def _addresses(self) -> tuple[Device | None, frozenset[str]]:

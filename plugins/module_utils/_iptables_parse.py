@@ -55,6 +55,21 @@ def parse_lines(source: t.Iterable[str]) -> dict[str, Table]:
     return tables
 
 
+def parse_policy(source: t.Iterable[str], chain: str) -> str:
+    """The policy of a built-in chain in the lines of C(iptables-save -t); empty where that table has no such chain.
+
+    :raises UnreadableTables: when iptables-nft-save says that it cannot show the table
+    """
+    for line in source:
+        incompatible = _INCOMPATIBLE.match(line)
+        if incompatible:
+            raise UnreadableTables(f"Table {incompatible.group(1)} cannot be read through iptables", seen=line.strip())
+        found = _CHAIN.fullmatch(line.rstrip("\n"))
+        if found and found.group(1) == chain:
+            return found.group(2)
+    return ""
+
+
 Counts = t.Dict[t.Tuple[str, str], t.Dict[str, t.Tuple[int, int]]]
 _COUNTED = re.compile(r"\[(\d+):(\d+)\] -A (\S+) ?(.*)")
 

@@ -24,7 +24,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model 
     target_of,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_wanted import WantedChains
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import jumps_to, shape_of
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import shape_of
 
 RuleAt = t.Tuple[str, str]
 """A rule: the chain it stands in, and its text."""
@@ -94,7 +94,7 @@ def assess_removal(wanted: WantedChains, location: Location, table: Table) -> Re
         if wanted.takes_rules_of(location.table, chain) or _taken_over(wanted, location, chain, rules):
             others = going
         for spec in rules:
-            if is_leaving_jump(wanted, location, chain, spec):
+            if wanted.takes_jump(location.table, chain, spec):
                 going.append((chain, spec))
             elif target_of(spec) in inside:
                 others.append((chain, spec))
@@ -109,17 +109,9 @@ def assess_removal(wanted: WantedChains, location: Location, table: Table) -> Re
     )
 
 
-def is_leaving_jump(wanted: WantedChains, location: Location, chain: str, spec: str) -> bool:
-    """Whether a rule is a jump that kube-proxy made and that has to go, although its chain may stay."""
-    return any(
-        jump.source == chain and wanted.removes_jump(jump) and same_rule(jump.spec, spec)
-        for jump in jumps_to(location.table, target_of(spec))
-    )
-
-
 def _is_shared(wanted: WantedChains, location: Location, chain: str) -> bool:
     shape = shape_of(location.table, chain)
-    return shape is not None and bool(wanted.mode) and {wanted.mode, wanted.running_mode} <= set(shape.modes)
+    return wanted.runs(location.table, chain) and shape is not None and not set(wanted.modes).isdisjoint(shape.modes)
 
 
 def _taken_over(wanted: WantedChains, location: Location, chain: str, rules: tuple[str, ...]) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS, Location, Table
-from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_parse import parse_lines
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_parse import parse_lines, parse_policy
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import (
     MissingTool,
     default_backend,
@@ -68,6 +68,17 @@ class NodeTables:
         """Whether a chain is in one table; cheaper than reading them all."""
         table = self._save(at.backend, at.family, ("-t", at.table)).get(at.table) if self._is_there(at) else None
         return table is not None and name in table.chains
+
+    def policy(self, at: Location, chain: str) -> str:
+        """The policy of a built-in chain of one table; empty where it is not there. Cheaper than reading them all.
+
+        :raises KubeProxyError: when the table cannot be read
+        """
+        if not self._is_there(at):
+            return ""
+        return save_tables(
+            self._runner, at.backend, at.family, lambda lines: parse_policy(lines, chain), ("-t", at.table)
+        )
 
     def _survey(self, families: t.Sequence[str], backend: str) -> Survey:
         if backend == "both":

@@ -16,7 +16,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model 
     Tables,
     target_of,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_plan import assess_removal, is_leaving_jump
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_plan import assess_removal
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_services import service_ports
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_wanted import WantedChains
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import shape_of
@@ -103,7 +103,7 @@ def _table_text(wanted: WantedChains, location: Location, table: Table) -> str:
         begin = f"-A {chain} "
         shown: t.Iterable[str] = specs
         if chain not in selected:
-            shown = [x for x in specs if target_of(x) in selected or is_leaving_jump(wanted, location, chain, x)]
+            shown = [x for x in specs if target_of(x) in selected or wanted.takes_jump(location.table, chain, x)]
         if shown:
             # One text for a chain, not one for each rule.
             rules.append(begin + f"\n{begin}".join(shown))

@@ -114,7 +114,7 @@ class Resync:
         self._proxy = proxy
         self._clock = clock or Clock()
         self._asked = False
-        self._mode = _checked(proxy.running_mode(wanted.running_mode or wanted.mode))
+        self._mode = _checked(proxy.running_mode(wanted.running_mode or "".join(wanted.modes)))
 
     def plan(self, tables: Tables) -> Plan[Tables, Operation]:
         missing = plan_chains(self._wanted, tables)

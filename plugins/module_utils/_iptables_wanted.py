@@ -10,6 +10,9 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
+from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import KUBE_PROXY
+from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_owners import chain_owner, jump_owner
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import target_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_services import (
     ServicePort,
     chains_of,
@@ -35,7 +38,9 @@ _SERVICES_IN = "nat"
 
 @dataclass(frozen=True)
 class WantedChains:
-    """Chains by name in one table, those of a mode, or those of Services. C(running_mode) is what stays; empty when nothing was said.
+    """Chains by name in one table, those of modes, or those of Services. C(running_mode) is what stays; empty when nothing was said.
+
+    Chains that have to be there are those of one mode; what several modes left can go at once.
 
     C(on_foreign): what becomes of a chain that has to go while somebody else's rule leads to it; C(keep) keeps it.
 
@@ -45,7 +50,7 @@ class WantedChains:
     present: bool
     table: str = ""
     names: tuple[str, ...] = ()
-    mode: str = ""
+    modes: tuple[str, ...] = ()
     running_mode: str = ""
     services: tuple[ServicePort, ...] = ()
     on_foreign: str = "keep"
@@ -60,10 +65,9 @@ class WantedChains:
         """Whether a chain of this name in this table is asked about by name or mode."""
         if self.present:
             return name in self.to_create(table)
-        if not self.mode:
+        if self.names:
             return table == self.table and name in self.names
-        shape = shape_of(table, name)
-        return shape is not None and self.mode in shape.modes and self.running_mode not in shape.modes
+        return chain_owner(table, name).is_left_by(self.modes, self.running_mode)
 
     def takes_rules_of(self, table: str, chain: str) -> bool:
         """Whether every rule in a chain that leads to a chosen one goes with it: kube-proxy's own, for a Service.
@@ -77,22 +81,29 @@ class WantedChains:
         shape = shape_of(table, chain)
         return shape is not None and self.running_mode in shape.modes
 
-    def removes_jump(self, jump: Jump) -> bool:
-        """Whether a jump goes, although the chain it leads to may stay."""
-        if not self.mode:
-            return jump.table == self.table and jump.chain in self.names
-        return self.mode in jump.modes and self.running_mode not in jump.modes
+    def takes_jump(self, table: str, source: str, spec: str) -> bool:
+        """Whether a rule is a jump that kube-proxy made and that has to go, although the chain it leads to may stay."""
+        target = target_of(spec)
+        if self.services:
+            return False
+        if self.names:
+            return (
+                table == self.table
+                and target in self.names
+                and jump_owner(table, source, target, spec).owner == KUBE_PROXY
+            )
+        return jump_owner(table, source, target, spec).is_left_by(self.modes, self.running_mode)
 
     def to_create(self, table: str) -> tuple[str, ...]:
         """Names of the chains that have to exist in a table."""
-        if not self.mode:
+        if self.names:
             return self.names if table == self.table else ()
-        return tuple(name for home, name in fixed_chains(self.mode) if home == table)
+        return tuple(name for mode in self.modes for home, name in fixed_chains(mode) if home == table)
 
     def jumps(self, table: str, name: str) -> tuple[Jump, ...]:
         """The jumps that have to exist to a chain, as today's kube-proxy makes them."""
         shape = shape_of(table, name)
-        wanted = self.mode or self.running_mode
+        wanted = "".join(self.modes) or self.running_mode
         modes = shape.modes if shape else ()
         mode = wanted if wanted in modes else "".join(modes[:1])
         return _todays_jumps(table, name, mode)
@@ -107,7 +118,7 @@ def wanted_chains(params: t.Mapping[str, t.Any]) -> WantedChains:
         present=params["state"] == "present",
         table=params["table"] or "",
         names=tuple(dict.fromkeys(params["name"] or ())),
-        mode=params["mode"] or "",
+        modes=(params["mode"],) if params["mode"] else (),
         running_mode=params["running_mode"] or "",
         services=tuple(
             dict.fromkeys(parse_service(number, item) for number, item in enumerate(params["service"] or ()))
@@ -115,7 +126,7 @@ def wanted_chains(params: t.Mapping[str, t.Any]) -> WantedChains:
         on_foreign=params["on_foreign"],
     )
     _check_state(wanted, params)
-    if wanted.mode or wanted.services:
+    if wanted.modes or wanted.services:
         _check_modes(wanted)
     for name in wanted.names:
         _check_name(wanted, name)
@@ -147,7 +158,7 @@ def _check_modes(wanted: WantedChains) -> None:
     if wanted.present:
         return
     # The chains of single Services are iptables mode's.
-    mode = wanted.mode or IPTABLES
+    mode = "".join(wanted.modes) or IPTABLES
     what = "the chains of a Service" if wanted.services else f"the chains of {mode} mode"
     if not wanted.running_mode:
         raise InvalidInput(
@@ -156,7 +167,7 @@ def _check_modes(wanted: WantedChains) -> None:
         )
     if mode == wanted.running_mode:
         raise InvalidInput(
-            f"{what[0].upper()}{what[1:]} cannot be removed while {'it' if wanted.mode else 'iptables mode'} is the running mode",
+            f"{what[0].upper()}{what[1:]} cannot be removed while {'it' if wanted.modes else 'iptables mode'} is the running mode",
             remedy="Switch kube-proxy first, or set running_mode=none when it does not run any more.",
         )
 

@@ -25,7 +25,13 @@ LAST_QUEUED = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds"
 _PROCESS_START = "process_start_time_seconds"
 _BUILD_INFO = "kubernetes_build_info"
 _FAILURES = re.compile(r"kubeproxy_(?:sync_proxy_rules_)?(\w+_failures)_total")
-_OF_INTEREST = ("kubeproxy_sync_proxy_rules_", "kubeproxy_nftables_", _PROCESS_START, _BUILD_INFO)
+_OF_INTEREST = (
+    "kubeproxy_sync_proxy_rules_",
+    "kubeproxy_nftables_",
+    "kubeproxy_iptables_",
+    _PROCESS_START,
+    _BUILD_INFO,
+)
 
 _SAMPLE = re.compile(r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)(?:\s+-?\d+)?\s*\Z")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')

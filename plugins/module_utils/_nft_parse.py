@@ -67,6 +67,30 @@ def parse_tables(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((_text(table, "family"), _text(table, "name")) for kind, table in _objects(text) if kind == "table")
 
 
+def parse_base_chains(text: str) -> tuple[tuple[str, str, str, NftChain], ...]:
+    """Family, table and name of each base chain in C(nft -j list chains), and the chain without its rules.
+
+    :raises UnreadableNft: for anything else
+    """
+    return tuple(
+        (*_place(body), _chain(body))
+        for kind, body in _objects(text)
+        if kind == "chain" and body.get("hook") is not None
+    )
+
+
+def parse_sets(text: str) -> tuple[tuple[str, str, str], ...]:
+    """Family, table and name of each named set or map in C(nft -j list sets) or C(nft -j list maps).
+
+    :raises UnreadableNft: for anything else
+    """
+    return tuple(_place(body) for kind, body in _objects(text) if kind in ("set", "map"))
+
+
+def _place(body: _Object) -> tuple[str, str, str]:
+    return _text(body, "family"), _text(body, "table"), _text(body, "name")
+
+
 def parse_table(text: str, family: str, name: str) -> NftTable:
     """The table of that name in C(nft -j list table).
 

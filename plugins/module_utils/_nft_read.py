@@ -11,7 +11,14 @@ import typing as t
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import NOT_FOUND, MissingTool
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_presence import is_in_kernel
-from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_parse import NftTable, parse_table, parse_tables
+from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_parse import (
+    NftChain,
+    NftTable,
+    parse_base_chains,
+    parse_sets,
+    parse_table,
+    parse_tables,
+)
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import CommandResult, Runner
@@ -42,6 +49,35 @@ def read_nft_table(runner: Runner, family: str, name: str) -> NftTable | None:
     if result.rc != 0:
         raise _refused(result, f"The nftables table {family} {name} cannot be read")
     return parse_table(result.out, family, name)
+
+
+def read_nft_base_chains(runner: Runner, files: Files) -> tuple[tuple[str, str, str, NftChain], ...]:
+    """Family, table and name of every base chain, whoever made it, and the chain without its rules.
+
+    :raises KubeProxyError: when there may be some and they cannot be read
+    """
+    if not is_in_kernel(files, "nf_tables", "nft_do_chain"):
+        return ()
+    result = _nft(runner, ["list", "chains"])
+    if result.rc != 0:
+        raise _refused(result, "The chains of nftables cannot be read")
+    return parse_base_chains(result.out)
+
+
+def read_nft_sets(runner: Runner, files: Files) -> tuple[tuple[str, str, str], ...]:
+    """Family, table and name of every named set and map, without their elements.
+
+    :raises KubeProxyError: when there may be some and they cannot be read
+    """
+    if not is_in_kernel(files, "nf_tables", "nft_do_chain"):
+        return ()
+    found: list[tuple[str, str, str]] = []
+    for kind in ("sets", "maps"):
+        result = _nft(runner, ["-t", "list", kind])
+        if result.rc != 0:
+            raise _refused(result, f"The {kind} of nftables cannot be read")
+        found.extend(parse_sets(result.out))
+    return tuple(found)
 
 
 def _nft(runner: Runner, arguments: t.Sequence[str]) -> CommandResult:

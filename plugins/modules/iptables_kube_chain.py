@@ -63,7 +63,8 @@ options:
         default: tcp
   mode:
     description:
-      - All chains that kube-proxy has in this mode, in every table.
+      - All chains that kube-proxy has in this mode, in every table; with O(state=absent) also what no release of today makes (C(KUBE-XLB-) of 1.23
+        and older, and old jumps to C(KUBE-SERVICES)).
       - With O(state=present) those it always has; the chains of single Services and C(KUBE-PROXY-CANARY) are left to kube-proxy.
     type: str
     choices: [iptables, ipvs]

@@ -44,7 +44,8 @@ def one(case: dict[str, t.Any], run: t.Any) -> dict[str, t.Any]:
     backend = case["backend"]
     wanted = WantedChains(
         **{
-            **case["wanted"],
+            **{name: value for name, value in case["wanted"].items() if name != "mode"},
+            "modes": tuple(case["wanted"][name] for name in ("mode",) if name in case["wanted"]),
             "names": tuple(case["wanted"].get("names", ())),
             "services": tuple(ServicePort(*port) for port in case["wanted"].get("services", ())),
         }

@@ -24,7 +24,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_work i
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_write import apply_plan
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
 
-WANTED = WantedChains(False, mode="iptables", running_mode="none")
+WANTED = WantedChains(False, modes=("iptables",), running_mode="none")
 OPTIONS = {"mode": "iptables", "running_mode": "none", "state": "absent", "families": ["ipv4"], "backend": "nft"}
 # What the module's own documentation says of the options that are not given.
 REST = {"name": None, "table": None, "service": None, "on_foreign": "keep", "resync": False, "resync_timeout": 180}

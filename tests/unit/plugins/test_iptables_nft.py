@@ -21,7 +21,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_wanted
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_write import RestoreFailed, apply_plan
 from tests.unit.plugins.iptables_kernel import FakeNode
 
-WANTED = WantedChains(False, mode="iptables", running_mode="none")
+WANTED = WantedChains(False, modes=("iptables",), running_mode="none")
 PORTALS = '-m comment --comment "kubernetes service portals" -j KUBE-SERVICES'
 MINE = "-s 10.0.0.0/8 -j RETURN"
 NAT = f"""*nat
@@ -93,7 +93,7 @@ def test_small_removals_and_additions_and_legacy_are_left_to_iptables(monkeypatc
     node = FakeNode(
         {("nft", "ipv4"): "*nat\n:OUTPUT ACCEPT [0:0]\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n"}
     )
-    present = plan_chains(WantedChains(True, mode="ipvs"), dict(node.tables))
+    present = plan_chains(WantedChains(True, modes=("ipvs",)), dict(node.tables))
     apply_plan(node, present, lambda: present, node.handles)
     assert node.calls == [RESTORE]
     monkeypatch.setattr(_iptables_nft, "WORTHWHILE", 1000)

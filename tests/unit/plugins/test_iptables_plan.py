@@ -37,11 +37,13 @@ SVC = "KUBE-SVC-XPGD46QRK7WJZT7O"
 SEP = "KUBE-SEP-SXIVWICOYRO3J4NJ"
 EXT = "KUBE-EXT-XPGD46QRK7WJZT7O"
 
-IPTABLES_TO_IPVS = WantedChains(False, mode="iptables", running_mode="ipvs")
-IPTABLES_TO_NONE = WantedChains(False, mode="iptables", running_mode="none")
-IPTABLES_TO_NFTABLES = WantedChains(False, mode="iptables", running_mode="nftables")
-IPVS_TO_NONE = WantedChains(False, mode="ipvs", running_mode="none")
-IPVS_TO_IPTABLES = WantedChains(False, mode="ipvs", running_mode="iptables")
+IPTABLES_TO_IPVS = WantedChains(False, modes=("iptables",), running_mode="ipvs")
+IPTABLES_TO_NONE = WantedChains(False, modes=("iptables",), running_mode="none")
+IPTABLES_TO_NFTABLES = WantedChains(False, modes=("iptables",), running_mode="nftables")
+IPVS_TO_NONE = WantedChains(False, modes=("ipvs",), running_mode="none")
+IPVS_TO_IPTABLES = WantedChains(False, modes=("ipvs",), running_mode="iptables")
+BOTH_TO_NFTABLES = WantedChains(False, modes=("iptables", "ipvs"), running_mode="nftables")
+BOTH_TO_NONE = WantedChains(False, modes=("ipvs", "iptables"), running_mode="none")
 
 
 def captured(name: str) -> dict[Location, Table]:
@@ -150,10 +152,10 @@ def test_what_a_real_kube_proxy_left_goes(family: str) -> None:
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 def test_a_real_iptables_mode_has_every_jump_of_the_inventory_once(family: str) -> None:
     tables = captured(f"kube-proxy-1.37.2-iptables-{family}.txt")
-    plan = plan_chains(WantedChains(True, mode="iptables"), tables)
+    plan = plan_chains(WantedChains(True, modes=("iptables",)), tables)
     assert plan.actions == ()
     ipvs = captured(f"kube-proxy-1.37.2-ipvs-after-iptables-{family}.txt")
-    assert plan_chains(WantedChains(True, mode="ipvs"), ipvs).actions == ()
+    assert plan_chains(WantedChains(True, modes=("ipvs",)), ipvs).actions == ()
 
 
 def test_jumps_go_before_chains_are_emptied_before_they_are_deleted() -> None:
@@ -190,11 +192,62 @@ def test_both_modes_left_over_go_one_after_the_other() -> None:
     tables: Tables = captured("ipvs-after-iptables-nft.txt")
     plan, _ = planned(IPTABLES_TO_NFTABLES, tables)
     assert set(kept(IPTABLES_TO_NFTABLES, plan)) == {"KUBE-PROXY-FIREWALL", "KUBE-MARK-MASQ", "KUBE-POSTROUTING"}
-    second = WantedChains(False, mode="ipvs", running_mode="nftables")
+    second = WantedChains(False, modes=("ipvs",), running_mode="nftables")
     plan, after = planned(second, plan.after)
     assert kept(second, plan) == {}
     left = {name for chains in after.values() for name in chains if name.startswith("KUBE-")}
     assert left == {"KUBE-FIREWALL", "KUBE-KUBELET-CANARY", "KUBE-IPTABLES-HINT"}
+
+
+@pytest.mark.parametrize("wanted", [BOTH_TO_NFTABLES, BOTH_TO_NONE])
+@pytest.mark.parametrize(
+    "name", ["ipvs-after-iptables-legacy.txt", *(f"kube-proxy-1.37.2-ipvs-after-iptables-ipv{n}.txt" for n in (4, 6))]
+)
+def test_both_modes_go_at_once_in_one_transaction_per_table(wanted: WantedChains, name: str) -> None:
+    plan, after = planned(wanted, captured(name))
+    assert kept(wanted, plan) == {}
+    assert sorted(operation.location.table for operation in plan.operations) == ["filter", "mangle", "nat"]
+    left = {name for chains in after.values() for name in chains if name.startswith("KUBE-")}
+    assert left <= {"KUBE-FIREWALL", "KUBE-KUBELET-CANARY", "KUBE-IPTABLES-HINT"}
+    leading = {target_of(spec) for chains in after.values() for rules in chains.values() for spec in rules}
+    assert {target for target in leading if target.startswith("KUBE-")} <= {"KUBE-FIREWALL"}
+
+
+def test_with_both_modes_gone_only_what_a_foreign_rule_needs_stays() -> None:
+    tables = captured("ipvs-after-iptables-nft.txt")
+    at = Location("nft", "ipv4", "nat")
+    tables[at] = Table({**tables[at].chains, "CNI-HOSTPORT-SETMARK": ("-j KUBE-MARK-MASQ",)}, tables[at].builtin)
+    plan, after = planned(BOTH_TO_NFTABLES, tables)
+    assert kept(BOTH_TO_NFTABLES, plan) == {
+        "KUBE-MARK-MASQ": "rule -A CNI-HOSTPORT-SETMARK -j KUBE-MARK-MASQ",
+        "KUBE-POSTROUTING": "KUBE-MARK-MASQ, which stays, needs it",
+    }
+    assert after["nat"]["KUBE-POSTROUTING"] == tables[at].chains["KUBE-POSTROUTING"]
+
+
+XLB = "KUBE-XLB-XPGD46QRK7WJZT7O"
+OLD_JUMP = '-m comment --comment "kubernetes service portals" -j KUBE-SERVICES'
+
+
+@pytest.mark.parametrize(("modes", "running"), [(("ipvs",), "iptables"), ((), "iptables"), ((), "ipvs")])
+def test_what_no_release_of_today_makes_goes_whichever_mode_is_asked_about(
+    modes: tuple[str, ...], running: str
+) -> None:
+    wanted = WantedChains(False, modes=modes, running_mode=running)
+    _, after = planned(wanted, one_table("nat", {XLB: ["-j RETURN"], SVC: [], "KUBE-SERVICES": []}))
+    assert set(after["nat"]) == {SVC, "KUBE-SERVICES"}
+    _, after = planned(wanted, one_table("filter", {"INPUT": [OLD_JUMP], "KUBE-FORWARD": []}, ["INPUT"]))
+    assert after["filter"] == {"INPUT": (), "KUBE-FORWARD": ()}
+    # A kube-proxy that is so old that it still uses it has rules of its own that lead there.
+    if running == "iptables":
+        plan, after = planned(wanted, one_table("nat", {SVC: [f"-j {XLB}"], XLB: []}))
+        assert (set(after["nat"]), kept(wanted, plan)) == ({SVC, XLB}, {XLB: f"rule -A {SVC} -j {XLB}"})
+
+
+def test_a_service_takes_no_jump_of_an_old_release_along() -> None:
+    wanted = WantedChains(False, running_mode="nftables", services=(ServicePort("ns1", "svc1", "p80"),))
+    plan, _ = planned(wanted, one_table("filter", {"INPUT": [OLD_JUMP], "KUBE-SERVICES": []}, ["INPUT"]))
+    assert plan.operations == ()
 
 
 def test_a_foreign_rule_keeps_a_chain_and_what_it_needs() -> None:
@@ -377,11 +430,11 @@ def test_present_of_a_mode_then_absent_leaves_nothing(mode: str) -> None:
         ),
         Location("nft", "ipv4", "mangle"): Table(),
     }
-    plan, after = planned(WantedChains(True, mode=mode), empty)
+    plan, after = planned(WantedChains(True, modes=(mode,)), empty)
     jumps = sum(1 for chains in after.values() for rules in chains.values() for _ in rules)
     assert jumps == len([jump for jump in JUMPS if mode in jump.modes and not jump.until])
     assert not any("KUBE-PROXY-CANARY" in chains for chains in after.values())
-    gone, _ = planned(WantedChains(False, mode=mode, running_mode="none"), plan.after)
+    gone, _ = planned(WantedChains(False, modes=(mode,), running_mode="none"), plan.after)
     assert gone.after == empty
 
 
@@ -414,14 +467,15 @@ def test_the_report_counts_rules_and_references() -> None:
 
 NAMES = st.sampled_from(
     ["KUBE-SERVICES", "KUBE-MARK-MASQ", "KUBE-POSTROUTING", "KUBE-NODEPORTS", "KUBE-NODE-PORT", "KUBE-LOAD-BALANCER", "KUBE-FIREWALL",
-     "KUBE-PROXY-CANARY", SVC, SEP, EXT, "CNI-HOSTPORT-SETMARK", "OUTPUT", "PREROUTING", "POSTROUTING"]
+     "KUBE-PROXY-CANARY", SVC, SEP, EXT, XLB, "CNI-HOSTPORT-SETMARK", "OUTPUT", "PREROUTING", "POSTROUTING"]
 )  # fmt: skip  # a list of names reads best as one
 MATCHES = st.sampled_from(
     ["", "-s 10.0.0.0/8 ", '-m comment --comment "kubernetes service portals" ', f'-m comment --comment "{FOREIGN}" ']
 )
 WANTED = st.one_of(
     st.sampled_from([IPTABLES_TO_IPVS, IPTABLES_TO_NONE, IPTABLES_TO_NFTABLES, IPVS_TO_IPTABLES, IPVS_TO_NONE]),
-    st.sampled_from([WantedChains(True, mode="iptables"), WantedChains(True, mode="ipvs")]),
+    st.sampled_from([BOTH_TO_NFTABLES, BOTH_TO_NONE, replace(BOTH_TO_NONE, on_foreign="remove_jump")]),
+    st.sampled_from([WantedChains(True, modes=("iptables",)), WantedChains(True, modes=("ipvs",))]),
     st.builds(
         lambda name, policy: WantedChains(False, table="nat", names=(name,), on_foreign=policy),
         st.sampled_from([SVC, "KUBE-SERVICES", "KUBE-MARK-MASQ"]),

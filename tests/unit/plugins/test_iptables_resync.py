@@ -86,8 +86,8 @@ class World:
         return made, Steps(read, made.plan, lambda plan: made.apply(plan, read, 60))
 
 
-IPTABLES = WantedChains(True, mode="iptables")
-IPVS = WantedChains(True, mode="ipvs")
+IPTABLES = WantedChains(True, modes=("iptables",))
+IPVS = WantedChains(True, modes=("ipvs",))
 
 
 def test_iptables_mode_the_canary_goes_and_is_waited_for(tmp_path: Path) -> None:
