@@ -11,8 +11,6 @@ to 1.37.
 from __future__ import annotations
 
 import typing as t
-from collections import Counter
-from functools import lru_cache
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptables_rules import (
     INTERFACE,
@@ -28,6 +26,11 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptab
     number,
     parse_rule,
     share_of,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptables_shares import (
+    Flaw,
+    forgetful,
+    unfair,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import (
     CLUSTER,
@@ -46,14 +49,9 @@ LOCAL_CHAINS = "KUBE-SVL-"
 _ENDPOINTS = "KUBE-SEP-"
 # These targets neither keep a packet from the rules behind them nor change it.
 _HARMLESS = ("", "LOG", "NFLOG", "ULOG", "AUDIT", "TRACE")
-# The kernel keeps 31 bits of a probability, kube-proxy gives ten decimals of it.
-_SAME_SHARE = 1e-9
 
 Port = t.Tuple[str, str, int]
 """Address, protocol and port."""
-
-Flaw = t.Tuple[str, str]
-"""What is expected, and what is there."""
 
 
 class Lead(t.NamedTuple):
@@ -184,8 +182,7 @@ def balance(nat: Nat, chain: str, asked: Asked) -> Lead:
         return nat.nowhere(chain, asked.service)
     ends = {name: nat.end(name, asked) for name, _share in shares}
     found = [one for one in ends.values() if one is not None]
-    fair = len(ends) == len(shares) and _are_even(tuple(share for _name, share in shares))
-    flaws: list[Flaw] = [*(() if fair else _unfair(shares)), *(_forgetful(sticky, ends) if sticky else ())]
+    flaws: list[Flaw] = [*unfair(shares), *(forgetful(sticky, ends) if sticky else ())]
     return Lead(
         tuple(sorted({one.destination for one in found})),
         affinity=number(next(iter(sticky.values()), "")) or 0,
@@ -220,49 +217,3 @@ def _marks(nat: Nat, chain: str, rule: Rule, masquerade: dict[Port | None, str])
     else:
         return False
     return True
-
-
-def _unfair(shares: t.Sequence[tuple[str, str]]) -> t.Iterator[Flaw]:
-    """Rule i of n (from 0) must take one packet of n - i, and the last all that are left."""
-    count = len(shares)
-    expected = f"each of {count} endpoints gets one connection of {count}"
-    names = [name for name, _share in shares]
-    certain = next((index for index, (_name, share) in enumerate(shares) if not share), count)
-    if len(set(names)) < count:
-        twice = [name for name, times in Counter(names).items() if times > 1]
-        yield expected, f"{twice[0]} has several shares"
-    elif certain == count:
-        yield expected, f"some find no rule: the last one, to {names[-1]}, does not take all that are left"
-    elif certain < count - 1:
-        yield expected, f"{', '.join(names[certain + 1 :][:5])} can never be reached behind {names[certain]}"
-    else:
-        for index, (name, share) in enumerate(shares[:-1]):
-            if not _is_share(share, count - index):
-                yield expected, f"{name} gets {share} of what reaches it, not 1/{count - index}"
-                return
-
-
-@lru_cache(maxsize=None)
-def _are_even(shares: tuple[str, ...]) -> bool:
-    """The same for whoever the shares belong to: there are as many different ones as numbers of endpoints."""
-    return not list(_unfair([(str(index), share) for index, share in enumerate(shares)]))
-
-
-def _is_share(text: str, of: int) -> bool:
-    try:
-        return abs(float(text) - 1 / of) < _SAME_SHARE
-    except ValueError:
-        return False
-
-
-def _forgetful(sticky: t.Mapping[str, str], ends: t.Mapping[str, End | None]) -> t.Iterator[Flaw]:
-    """Session affinity needs a rule for each endpoint that finds its clients again, and one that notes them."""
-    expected = "clients find the same endpoint again for as long"
-    alone = sorted(sticky.keys() ^ ends.keys())
-    forgetful = [name for name in ends if name in sticky and ends[name] and not t.cast(End, ends[name]).remembers]
-    if alone:
-        yield expected, f"{alone[0]} has a rule for old clients or for new ones, not both"
-    elif len(set(sticky.values())) > 1:
-        yield expected, f"for {' or '.join(sorted(set(sticky.values())))} seconds"
-    elif forgetful:
-        yield expected, f"{forgetful[0]} does not note its clients"

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node_read import read_kernel
@@ -107,5 +107,6 @@ def look(kube_proxy: KubeProxy, wanted: Wanted, runner: Runner, files: Files) ->
     :raises KubeProxyError: when the virtual servers cannot be read; what else cannot be read is told in C(Readings.unread)
     """
     status = kube_proxy.status(wanted)
-    readings = Look(runner, files).readings(read_virtual_servers(), with_members=True)
+    readings = Look(runner, files).readings((), with_members=True)
+    readings = replace(readings, virtual_servers=read_virtual_servers())
     return Sight(kube_proxy.metrics is not None, readings, read_kernel(files), status)

@@ -28,6 +28,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model impo
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import (
     IP_SETS,
+    IPTABLES,
     IPVS,
     IPVS_DEVICE,
     NFT_TABLES,
@@ -46,6 +47,10 @@ _IPVS = Ownership(KUBE_PROXY, (IPVS,))
 _NFTABLES = Ownership(KUBE_PROXY, (NFTABLES,))
 
 # Made by 1.23 and older, and in none of the lists by which later releases clean up.
+# Nearly all chains of a busy node, and of one shape: the same as C(shape_of) says of them.
+_SERVICE_CHAIN = re.compile("KUBE-(?:SEP|SVC|SVL|EXT|FW)-[A-Z2-7]{16}").fullmatch
+_OF_A_SERVICE = Ownership(KUBE_PROXY, (IPTABLES,))
+
 _RETIRED_CHAIN = re.compile("KUBE-XLB-[A-Z2-7]{16}")
 
 _SET_OWNERS = (
@@ -83,6 +88,8 @@ _PROBE = ("198.51.100.0", 20000)
 
 def chain_owner(table: str, name: str) -> Ownership:
     """Whose an iptables chain is. A user's C(KUBE-SVC-FOO) is not kube-proxy's."""
+    if table == "nat" and _SERVICE_CHAIN(name):
+        return _OF_A_SERVICE
     shape = shape_of(table, name)
     if shape is not None:
         return Ownership(KUBE_PROXY, shape.modes, _RETIRED_CHAIN.fullmatch(name) is not None)

@@ -53,19 +53,22 @@ class Look:
 
         :param with_members: whether the members of ipsets are read too
         """
-        device, node_addresses = self._try(self._addresses, IPVS) or (None, frozenset())
+        # To start a program costs the more the more there is in memory already: what may be large comes last.
+        backend = default_backend(self._runner)
         nft_tables = self._try(partial(read_nft_tables, self._runner, self._files), NFTABLES) or ()
+        tables = self._tables()
         ours = [key for key in NFT_TABLES if key in nft_tables]
         nft = [self._try(partial(read_nft_table, self._runner, *key)) for key in ours]
+        device, node_addresses = self._try(self._addresses, IPVS) or (None, frozenset())
         return Readings(
-            tables=self._tables(),
+            tables=tables,
             ipsets=self._try(partial(read_ipsets, self._files, with_members), IPVS) or (),
             nft_tables=nft_tables,
             nft=tuple(table for table in nft if table is not None),
             virtual_servers=virtual_servers,
             device=device,
             node_addresses=node_addresses,
-            default_backend=default_backend(self._runner),
+            default_backend=backend,
             unread=tuple(self._unread),
             unread_modes=dict(self._unread),
         )
@@ -79,10 +82,8 @@ class Look:
             return None
 
     def _tables(self) -> Read:
-        found: Read = {}
-        for family in FAMILIES:
-            found.update(self._tables_of(family))
-        return found
+        found = {family: self._tables_of(family) for family in reversed(FAMILIES)}
+        return {at: table for family in FAMILIES for at, table in found[family].items()}
 
     def _tables_of(self, family: str) -> Read:
         tables = NodeTables(self._runner, self._files)

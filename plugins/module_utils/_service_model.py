@@ -148,7 +148,7 @@ def _ports_of(
             external_local=_external_policy_local(service),
             externally_accessible=bool(node_port or external or balanced),
         )
-        found = endpoints.get((family, namespaced, port_name, protocol), ())
+        found = tuple(endpoints.get((family, namespaced, port_name, protocol), ()))
         yield ServicePort(
             name=service_port_name(service["namespace"], service["name"], port_name),
             family=family,
@@ -164,7 +164,7 @@ def _ports_of(
             affinity=service.get("affinity"),
             policy=policy,
             endpoints=categorize(found, policy, view.name, view.zone),
-            known=tuple(found),
+            known=found,
         )
 
 

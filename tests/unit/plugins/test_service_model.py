@@ -25,6 +25,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model i
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import (
     Endpoint,
     Policy,
+    address_of,
     categorize,
     merge_slices,
     parse_ip,
@@ -206,12 +207,17 @@ def test_conditions_that_are_missing_mean_ready() -> None:
         ("", None),
         ("1.2.3", None),
         ("1.2.3.0x4", None),
+        ("255.249.199.0", "255.249.199.0"),
+        ("256.1.1.1", None),
+        ("1.2.3.4\n", None),
+        ("\u0661.2.3.4", None),
     ],
 )
 def test_addresses_are_read_as_kube_proxy_does(text: str, address: str | None) -> None:
     # ParseIPSloppy in k8s.io/utils/net.
     found = parse_ip(text)
     assert (str(found) if found else None) == address
+    assert address_of(text) == (address or "")
 
 
 def ports(
