@@ -33,6 +33,10 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory impor
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import KUBE_PROXY
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_read import as_options
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_gather import (
+    DEFAULT_NODE_PORTS,
+    parse_port_range,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_ipvs import virtual_servers
 
 if t.TYPE_CHECKING:
@@ -106,7 +110,7 @@ class Judge:
 
     @cached_property
     def _artifacts(self) -> list[Artifact]:
-        return artifacts(self._sight.readings, None)
+        return artifacts(self._sight.readings, parse_port_range(DEFAULT_NODE_PORTS))
 
     @cached_property
     def _inventory(self) -> dict[str, t.Any]:

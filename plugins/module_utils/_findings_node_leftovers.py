@@ -20,9 +20,9 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node_k
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import KUBE_PROXY
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import (
     CHAIN_MODES,
-    IPTABLES,
     IPVS,
     IPVS_DEVICE,
+    MODES,
     NFTABLES,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_names import join_host_port
@@ -64,12 +64,6 @@ _KINDS = {
     ),
 }
 _CLEANS_NOTHING = "kube-proxy removes nothing when it goes from iptables to ipvs mode or back."
-_BY_HAND = {
-    "ipset": "Destroy them once no rule uses them: ipset destroy NAME.",
-    "nft_table": "Delete the node's kube-proxy pod: it removes them when it starts in another mode. Or: nft delete table ip kube-proxy.",
-    "device": f"ip link delete {IPVS_DEVICE}",
-    "virtual_server": "Remove them with the module netops.kube_proxy.ipvs_virtual_server, state: absent.",
-}
 _LOST = {
     IPVS: (
         "kept: its address inside ipvs.excludeCIDRs",
@@ -102,10 +96,12 @@ def inventory_findings(facts: NodeFacts) -> t.Iterator[Finding]:
 
 def _leftovers(facts: NodeFacts, rows: t.Iterable[Row]) -> t.Iterator[Finding]:
     groups: dict[tuple[str, str], list[str]] = {}
+    left_by: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row.get("belongs") is False and row.get("kind") in _KINDS:
             modes = " and ".join(row.get("modes") or ("old",))
             groups.setdefault((modes, row["kind"]), []).append(_name(row))
+            left_by.setdefault((modes, row["kind"]), list(row.get("modes") or ()))
     for (modes, kind), names in sorted(groups.items()):
         about = _KINDS[kind]
         yield Finding(
@@ -116,7 +112,7 @@ def _leftovers(facts: NodeFacts, rows: t.Iterable[Row]) -> t.Iterator[Finding]:
             actual=_counted(names),
             evidence=about.evidence,
             cause=f"{about.cause} {_CLEANS_NOTHING}" if kind != "nft_table" else about.cause,
-            remedy=_way_out(facts.running_mode, modes, kind),
+            remedy=_way_out(facts.running_mode, left_by[modes, kind]),
         )
 
 
@@ -131,13 +127,10 @@ def _counted(names: t.Sequence[str]) -> str:
     return f"{len(names)}: {', '.join(names[:_NAMED])}{more}"
 
 
-def _way_out(running: str | None, modes: str, kind: str) -> str:
-    if running == IPVS and kind in ("iptables_jump", "iptables_chain"):
-        return "Run the playbook netops.kube_proxy.switch_to_ipvs: it removes what iptables mode left."
-    if kind in _BY_HAND:
-        return _BY_HAND[kind]
-    old = IPVS if modes == IPVS else IPTABLES
-    return f"Module netops.kube_proxy.iptables_kube_chain with mode: {old}, running_mode: {running}, state: absent, backend: both."
+def _way_out(running: str | None, modes: t.Sequence[str]) -> str:
+    # What no release of today makes goes with any mode but the running one.
+    asked = [mode for mode in modes or MODES if mode != running] or [mode for mode in MODES if mode != running]
+    return f"Module netops.kube_proxy.kube_proxy_cleanup with mode: [{', '.join(asked)}], running_mode: {running}."
 
 
 def _backends(facts: NodeFacts, iptables: Row, rows: t.Iterable[Row]) -> tuple[str, list[Finding]]:

@@ -12,6 +12,7 @@ from collections import Counter
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import (
     KUBE_PROXY,
     Artifact,
+    Ownership,
     Readings,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_owners import (
@@ -27,6 +28,9 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_owner
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS, target_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import IPV4, protocol_name
+
+if t.TYPE_CHECKING:
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import VirtualServer
 
 _NFT_FAMILIES = {"ip": "ipv4", "ip6": "ipv6"}
 _HINT = "KUBE-IPTABLES-HINT"
@@ -46,7 +50,7 @@ def artifacts(readings: Readings, node_ports: range | None) -> list[Artifact]:
 def report(readings: Readings, running_mode: str | None, node_ports: range | None) -> dict[str, t.Any]:
     """The module's return value C(inventory)."""
     found = artifacts(readings, node_ports)
-    rows = [_row(artifact, running_mode) for artifact in found]
+    rows = [row_of(artifact, running_mode) for artifact in found]
     return {
         "artifacts": rows,
         "counts": _counts(rows),
@@ -63,7 +67,7 @@ def outline(readings: Readings, found: t.Sequence[Artifact], running_mode: str |
     iptables = _backends(readings, found)
     # Of two backends what belongs to the mode lies in the wrong one, too.
     everything = len(iptables["kube_proxy"]) > 1
-    rows = [_row(one, running_mode) for one in found if everything or one.belongs(running_mode) is not True]
+    rows = [row_of(one, running_mode) for one in found if everything or one.belongs(running_mode) is not True]
     return {"artifacts": rows, "iptables": iptables, "unread": list(readings.unread)}
 
 
@@ -112,16 +116,25 @@ def _device(readings: Readings) -> t.Iterator[Artifact]:
             yield Artifact("address", address, ownership, "ipv6" if ":" in address else "ipv4")
 
 
-def _virtual_servers(readings: Readings, node_ports: range | None) -> t.Iterator[Artifact]:
+def owned_servers(readings: Readings, node_ports: range | None) -> t.Iterator[tuple[VirtualServer, Ownership]]:
+    """Every virtual server and whose it is."""
+    device = readings.device
+    # Thousands of addresses are asked for thousands of times.
+    device = device and device._replace(addresses=frozenset(device.addresses))
     for server in readings.virtual_servers:
-        ownership = server_owner(server, readings.device, readings.node_addresses, node_ports)
+        yield server, server_owner(server, device, readings.node_addresses, node_ports)
+
+
+def _virtual_servers(readings: Readings, node_ports: range | None) -> t.Iterator[Artifact]:
+    for server, ownership in owned_servers(readings, node_ports):
         family = "ipv4" if server.key.family == IPV4 else "ipv6"
         protocol = None if server.key.fwmark else protocol_name(server.key.protocol)
         size = len(server.real_servers)
         yield Artifact("virtual_server", server_name(server), ownership, family, type=protocol, size=size)
 
 
-def _row(artifact: Artifact, running_mode: str | None) -> dict[str, t.Any]:
+def row_of(artifact: Artifact, running_mode: str | None) -> dict[str, t.Any]:
+    """An artifact as a return value."""
     owner, modes, _retired = artifact.ownership
     return {
         "kind": artifact.kind,

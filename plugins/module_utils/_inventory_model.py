@@ -73,7 +73,7 @@ class Device(t.NamedTuple):
 
     name: str
     kind: str
-    addresses: t.Sequence[str]
+    addresses: t.Collection[str]
 
 
 @dataclass(frozen=True)

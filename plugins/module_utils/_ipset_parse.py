@@ -11,6 +11,7 @@ Numbers inside attributes are in network order.
 from __future__ import annotations
 
 import ipaddress
+import socket
 import struct
 import typing as t
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ _DATA_ELEMENTS, _DATA_REFERENCES = 24, 25
 _MEMBER_IP, _MEMBER_PREFIX, _MEMBER_PORT, _MEMBER_PROTOCOL = 1, 3, 4, 7
 _MEMBER_IP2, _MEMBER_PREFIX2 = 20, 21
 
+_IPV4, _IPV6 = 4, 16
 _FAMILIES = {2: "ipv4", 10: "ipv6"}
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 
@@ -149,8 +151,10 @@ def _head(data: bytes, places: t.Mapping[int, tuple[int, int]], name: str) -> Ip
 
 def _address(data: bytes, place: int, length: int) -> str:
     for _kind, at, size in attributes(data, place, place + length):
-        if size in (4, 16):
-            return str(ipaddress.ip_address(data[at : at + size]))
+        if size == _IPV4:
+            return socket.inet_ntoa(data[at : at + size])
+        if size == _IPV6:
+            return str(ipaddress.IPv6Address(data[at : at + size]))
     raise MalformedReply("an ipset's member with an address that is none")
 
 

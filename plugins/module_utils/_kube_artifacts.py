@@ -23,6 +23,8 @@ IPVS = "ipvs"
 NFTABLES = "nftables"
 NONE = "none"
 
+MODES = (IPTABLES, IPVS, NFTABLES)
+
 CHAIN_MODES = (IPTABLES, IPVS)
 """The modes that write iptables chains."""
 
@@ -176,6 +178,9 @@ IPVS_DEVICE = "kube-ipvs0"
 NFT_TABLES = (("ip", "kube-proxy"), ("ip6", "kube-proxy"))
 """Tables of nftables mode: address family and name."""
 
+USERSPACE = "kube-proxy's userspace mode (gone since 1.26), or EdgeMesh or OpenShift's SDN, which use its names"
+"""Owner of chains whose names and jumps do not tell which of them is at work: never to be touched."""
+
 OWNERS: tuple[Owner, ...] = (
     Owner("kubelet", "KUBE-FIREWALL|KUBE-IPTABLES-HINT|KUBE-KUBELET-CANARY|KUBE-MARK-DROP"),
     Owner(
@@ -183,7 +188,7 @@ OWNERS: tuple[Owner, ...] = (
         "KUBE-ROUTER-(?:INPUT|FORWARD|OUTPUT|SERVICES)|KUBE-POD-FW-.*|KUBE-NWPLCY-.*",
     ),
     Owner(
-        "kube-proxy's userspace mode, gone since 1.26",
+        USERSPACE,
         "KUBE-PORTALS-(?:CONTAINER|HOST)|KUBE-NODEPORT-(?:CONTAINER|HOST|NON-LOCAL)",
     ),
     Owner("the CNI plugin portmap", "CNI-.*"),

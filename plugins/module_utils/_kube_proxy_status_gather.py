@@ -36,6 +36,8 @@ if t.TYPE_CHECKING:
 
 #: What the modes need; schedulers of IPVS come as they are loaded.
 _MODULES = ("br_netfilter", "dummy", "ip6_tables", "ip_set", "ip_tables", "ip_vs", "nf_conntrack", "nf_tables")
+#: What the API server gives to NodePorts unless it is told otherwise (C(DefaultServiceNodePortRange) in pkg/kubeapiserver/options).
+DEFAULT_NODE_PORTS = "30000-32767"
 _RANGE = re.compile(r"(\d{1,5})-(\d{1,5})")
 
 

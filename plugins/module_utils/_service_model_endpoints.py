@@ -22,8 +22,14 @@ PortKey = t.Tuple[int, str, str, str]
 _ADDRESS_TYPES = {"IPv4": 4, "IPv6": 6}
 
 
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_PLAIN = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}").fullmatch
+
+
 def parse_ip(text: str) -> Address | None:
     """An address as C(netutils.ParseIPSloppy) reads it: leading zeros are decimal, mapped IPv4 is IPv4."""
+    if _PLAIN(text):
+        return ipaddress.IPv4Address(text)
     if "." in text and ":" not in text:
         text = ".".join(part.lstrip("0") or "0" if part.isdigit() else part for part in text.split("."))
     try:
@@ -32,10 +38,6 @@ def parse_ip(text: str) -> Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
-
-
-_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_PLAIN = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}").fullmatch
 
 
 def address_of(text: str) -> str:

@@ -29,6 +29,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node_m
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node_read import read_kernel
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import Device, Readings
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipset_parse import IpSetState
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Location, Table
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import Timeouts
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_netlink import Ipvs
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
@@ -399,7 +400,7 @@ def test_what_iptables_mode_left_on_a_real_node() -> None:
     assert chains.actual.startswith("19: ")
     assert (jumps.severity, chains.severity) == (WARNING, INFO)
     assert jumps.expected == "none in ipvs mode"
-    assert "netops.kube_proxy.switch_to_ipvs" in jumps.remedy
+    assert jumps.remedy == "Module netops.kube_proxy.kube_proxy_cleanup with mode: [iptables], running_mode: ipvs."
 
 
 def test_what_ipvs_mode_left() -> None:
@@ -418,7 +419,13 @@ def test_what_ipvs_mode_left() -> None:
     assert found["ipsets of ipvs mode"].actual == "1: KUBE-CLUSTER-IP (ipv4)"
     assert found["devices of ipvs mode"].actual == "1: kube-ipvs0"
     remedy = found["iptables chains of ipvs mode"].remedy
-    assert "mode: ipvs, running_mode: iptables, state: absent" in remedy
+    assert remedy == "Module netops.kube_proxy.kube_proxy_cleanup with mode: [ipvs], running_mode: iptables."
+
+
+def test_what_no_release_makes_any_more_goes_with_any_mode_but_the_running_one() -> None:
+    old = Table({"KUBE-XLB-PZZOH4GMXQXQLAH7": ()})
+    found = only(from_node(Readings(tables={Location("nft", "ipv4", "nat"): old}), "iptables"))
+    assert found.remedy.endswith("kube_proxy_cleanup with mode: [ipvs, nftables], running_mode: iptables.")
 
 
 def test_leftovers_under_nftables_mode_are_those_of_both_backends() -> None:

@@ -373,3 +373,6 @@ def test_one_tool_missing_leaves_the_rest(tmp_path: Path) -> None:
     report = inventory.report(found, "iptables", None)
     assert report["unread"] == list(found.unread)
     assert report["iptables"] == {"default": "nft", "kubelet": ["nft"], "kube_proxy": ["nft"]}
+    # By which a cleanup knows that it must not guess.
+    assert list(found.unread_modes.values()) == [("nftables",), ("iptables", "ipvs")]
+    assert tuple(found.unread_modes) == found.unread
