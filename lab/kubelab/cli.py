@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 import typing as t
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from kubelab.errors import LabError
 from kubelab.inventory import inventory
 from kubelab.lab import Lab, choose
 from kubelab.options import Options
-from kubelab.recipes import disk, kernel
+from kubelab.recipes import disk, golang, kernel
 from kubelab.state import every, folder
 from kubelab.steps import complain, duration, say
 
@@ -49,10 +50,20 @@ def _build(arguments: argparse.Namespace, lab: Lab) -> None:
         say(f"the kernel and the disk for Kubernetes {version} are built")
 
 
+def _kube_proxy(arguments: argparse.Namespace, lab: Lab) -> None:
+    Options(kubernetes=arguments.version).check()
+    recipe = golang.kube_proxy(arguments.version)
+    # Nothing but the path is printed, so that a script can take it.
+    with redirect_stdout(sys.stderr):
+        lab.builder.build(recipe)
+    say(str(lab.builder.path(recipe) / "bin" / "kube-proxy"))
+
+
 def _prune(_arguments: argparse.Namespace, lab: Lab) -> None:
     store = lab.builder.store
     used = [Path(path).parent for state in every(store.root) for path in (state.kernel, state.disk)]
-    lab.builder.prune([kernel.recipe(), *map(disk.for_release, releases.OFFERED)], used)
+    programs = map(golang.kube_proxy, releases.OFFERED)
+    lab.builder.prune([kernel.recipe(), *map(disk.for_release, releases.OFFERED), *programs], used)
 
 
 def _up(arguments: argparse.Namespace, lab: Lab) -> None:
@@ -78,6 +89,7 @@ def _inventory(_arguments: argparse.Namespace, lab: Lab) -> None:
 
 COMMANDS = {
     "build": Command(_build),
+    "kube-proxy": Command(_kube_proxy),
     "prune": Command(_prune),
     "up": Command(_up),
     "down": Command(lambda _, lab: lab.down()),
@@ -101,6 +113,8 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_build_and_up(commands)
+    program = commands.add_parser("kube-proxy", help="build only the kube-proxy of a release; print its path")
+    program.add_argument("version", metavar="X.Y.Z")
     commands.add_parser("prune", help="free the disk space of downloads and of what older recipes built")
     commands.add_parser("down", help="leave nothing of the lab")
     commands.add_parser("status", help="say what is there")

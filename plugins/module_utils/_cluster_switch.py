@@ -48,12 +48,13 @@ def short_name(obj: Object) -> str:
 def describe_config_map(config_map: Object) -> Row:
     """Who has written the ConfigMap, and who of them would put it back."""
     fields = (config_map.get("metadata") or {}).get("managedFields") or []
-    owner = owner_of(config_map)
-    return {
-        "managers": sorted({str(one.get("manager") or "") for one in fields}),
-        "owner": owner.name if owner else "",
-        "mark": owner.mark if owner else "",
-    }
+    return {"managers": sorted({str(one.get("manager") or "") for one in fields}), **describe_owner(config_map)}
+
+
+def describe_owner(obj: Object) -> Row:
+    """Who would put an object back, and what tells; empty for nobody."""
+    owner = owner_of(obj)
+    return {"owner": owner.name if owner else "", "mark": owner.mark if owner else ""}
 
 
 def describe_node(node: Object) -> Row:

@@ -121,6 +121,7 @@ class ClusterLook:
             "releases": [str(one) for one in releases_of(image, nodes)],
             "update_strategy": str(((found.get("spec") or {}).get("updateStrategy") or {}).get("type") or ""),
             "skips_kernel_check": told.skips_kernel_check(found),
+            **told.describe_owner(found),
         }
 
     def _calico(self, sets: list[kube.Object] | None) -> dict[str, t.Any] | None:

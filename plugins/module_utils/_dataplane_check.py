@@ -82,7 +82,7 @@ def answer(asked: Question, runner: Runner, files: Files) -> dict[str, t.Any]:
     wanted = Wanted(node.config["mode"], {"ipvs": node.config["ipvs"]})
     judge = Judge(asked.state, node, look(kube_proxy, wanted, runner, files), asked.mode)
     suspects = [one for one in judge.suspects() if _is_asked_for(asked, one)]
-    versions, around = state_of.object_versions(asked.state), _fingerprint(asked, node)
+    versions, around = state_of.object_versions(asked.state), _fingerprint(judge)
     if asked.before:
         suspects = rounds.seen_again(asked.before, suspects)
     if asked.before and asked.step == CONFIRM:
@@ -102,10 +102,11 @@ def _is_asked_for(asked: Question, suspect: rounds.Suspect) -> bool:
     return not asked.services or not suspect.service or suspect.service in asked.services
 
 
-def _fingerprint(asked: Question, node: Node) -> str:
+def _fingerprint(judge: Judge) -> str:
     """What else than Services and their endpoints decides what a node should have."""
-    raw = [one for one in asked.state["nodes"] if one["name"] == node.view.name]
-    return json.dumps([raw, asked.state["config"], asked.state["release"]], sort_keys=True)
+    state = judge.state
+    raw = [one for one in state["nodes"] if one["name"] == judge.node.view.name]
+    return json.dumps([raw, state["config"], state["release"]], sort_keys=True)
 
 
 def _told(suspects: t.Iterable[rounds.Suspect]) -> dict[str, t.Any]:

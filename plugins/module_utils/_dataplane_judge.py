@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What one look at a node says against what the API asks for. Pure. Private to this collection."""
+"""What one look at a node says against what the API asks for. Pure. Private to this collection.
+
+What kube-proxy makes of the API depends on its release: the one that runs on this node counts, which during an upgrade, or
+with an image whose tag names none, is not what the API tells.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,9 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_stat
     DEFAULT_NODE_PORTS,
     parse_port_range,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_release import parse_release
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_ipvs import virtual_servers
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import node_with
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look import Sight
@@ -52,17 +58,20 @@ _SURPLUS = ("vip_dead", "member_stale")
 
 
 class Judge:
-    """A node's kernel held against the state of the cluster, in the mode asked for, else the running one, else the configured."""
+    """A node's kernel held against the state of the cluster, in the mode asked for, else the running one, else the configured.
+
+    C(state) and C(node) are those given, as the kube-proxy that runs sees them.
+    """
 
     def __init__(self, state: Object, node: Node, sight: Sight, mode: str | None = None) -> None:
-        self._state = state
-        self._node = node
+        self.state = {**state, "release": _release(sight.status.get("version"), state["release"])}
+        self.node = node_with(self.state, node.view.name, node.addresses)
         self._sight = sight
         self.mode: str = mode or sight.status["running_mode"] or node.config["mode"]
 
     def suspects(self) -> list[Suspect]:
         """All that differs, and all that is wrong with the node beside its Services."""
-        excluded = self._node.config["ipvs"]["excludeCIDRs"] or ()
+        excluded = self.node.config["ipvs"]["excludeCIDRs"] or ()
         found = differences(self.wanted, self.actual, excluded)
         about_node = (Suspect((one.kind, one.object, ""), ABOUT_NODE, one) for one in node_findings(self._facts()))
         return [*(self._suspect(one) for one in found), *about_node]
@@ -70,11 +79,12 @@ class Judge:
     def summary(self) -> dict[str, t.Any]:
         """What the module returns beside the findings."""
         return {
-            "node": self._node.view.name,
-            "configured_mode": str(self._node.written.get("mode") or ""),
+            "node": self.node.view.name,
+            "configured_mode": str(self.node.written.get("mode") or ""),
             "running_mode": self._sight.status["running_mode"],
             "kernel_modes": self._kernel_modes(),
             "checked_mode": self.mode,
+            "release": self.state["release"],
             "service_ports": len(self._ports),
             "addresses": len(self.wanted.entries),
         }
@@ -82,7 +92,7 @@ class Judge:
     @cached_property
     def actual(self) -> Dataplane:
         """What the kernel holds in the mode."""
-        readings, families = self._sight.readings, self._node.families
+        readings, families = self._sight.readings, self.node.families
         there = self._there
         if self.mode == "nftables":
             return read_nftables(readings.nft, families, settings_of(there.config, there.pod_cidrs))
@@ -98,11 +108,11 @@ class Judge:
 
     @cached_property
     def _there(self) -> Node:
-        return self._node.in_mode(self.mode)
+        return self.node.in_mode(self.mode)
 
     @cached_property
     def _ports(self) -> list[ServicePort]:
-        return served_ports(self._state, self._there)
+        return served_ports(self.state, self._there)
 
     @cached_property
     def _asked_for(self) -> Dataplane:
@@ -139,20 +149,26 @@ class Judge:
         return Suspect(one.identity, concern, judge(one, self.mode))
 
     def _facts(self) -> NodeFacts:
-        node, sight = self._node, self._sight
-        pods = self._state.get("kube_proxy_pods")
+        node, sight = self.node, self._sight
+        pods = self.state.get("kube_proxy_pods")
         strangers = self._strangers()
         return NodeFacts(
             configured_mode=str(node.written.get("mode") or ""),
             config=node.config,
             asked=sight.asked,
             status=sight.status,
-            release=self._state["release"],
+            release=self.state["release"],
             inventory=self._inventory,
             kernel=sight.kernel,
             virtual_servers=[as_options(one) for one in strangers],
-            expected_servers=virtual_servers(self._state, node.in_mode("ipvs")) if strangers else (),
+            expected_servers=virtual_servers(self.state, node.in_mode("ipvs")) if strangers else (),
             bound=tuple(sight.readings.device.addresses) if sight.readings.device else (),
             families=node.families,
             pods=None if pods is None else pods.get(node.view.name, 0),
         )
+
+
+def _release(said: str | None, told: str) -> str:
+    """What kube-proxy says of itself, else what the API tells. One that was compiled without a version says v0.0.0."""
+    running = parse_release(said or "")
+    return str(running) if running and running.major else told

@@ -16,7 +16,7 @@ import typing as t
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS, FAMILIES, Location
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_read import NodeTables
-from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import NOT_FOUND
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import NOT_FOUND, MissingTool
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_presence import is_in_kernel
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import NFT_TABLES
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status import parse_metrics
@@ -40,8 +40,7 @@ if t.TYPE_CHECKING:
 
 CNI = "/etc/cni/net.d"
 LIBERAL = "/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal"
-# The nft backend of iptables keeps its chains in tables of these names.
-_OF_IPTABLES = ("ip", "ip6")
+_FAMILIES = {"ip": "ipv4", "ip6": "ipv6", "inet": "inet"}
 _WANTS = "/etc/systemd/system"
 _UNITS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 
@@ -137,19 +136,26 @@ class SwitchLook:
 
     def _policies(self) -> list[Row]:
         names = ("backend", "family", "table", "chain", "policy")
+        try:
+            found = [*self._saved_policies("legacy"), *self._nft_policies()]
+        except MissingTool:
+            found = [row for backend in BACKENDS for row in self._saved_policies(backend)]
+        return [dict(zip(names, row)) for row in found]
+
+    def _saved_policies(self, backend: str) -> t.Iterator[tuple[str, ...]]:
         tables = NodeTables(self._runner, self._files)
-        rows: list[tuple[str, ...]] = []
-        for backend in BACKENDS:
-            for family in FAMILIES:
-                policy = tables.policy(Location(backend, family, "filter"), "FORWARD")
-                if policy:
-                    rows.append((backend, family, "filter", "FORWARD", policy))
+        for family in FAMILIES:
+            policy = tables.policy(Location(backend, family, "filter"), "FORWARD")
+            if policy:
+                yield backend, family, "filter", "FORWARD", policy
+
+    def _nft_policies(self) -> t.Iterator[tuple[str, ...]]:
         for family, table, name, chain in read_nft_base_chains(self._runner, self._files):
-            told = family in _OF_IPTABLES and (table, name) == ("filter", "FORWARD")
-            if chain.hook == "forward" and family in (*_OF_IPTABLES, "inet") and not told:
-                words = {"ip": "ipv4", "ip6": "ipv6"}.get(family, family)
-                rows.append(("nftables", words, table, name, (chain.policy or "accept").upper()))
-        return [dict(zip(names, row)) for row in rows]
+            if chain.hook == "forward" and family in _FAMILIES:
+                # The nft backend of iptables keeps its chains in tables of these names.
+                of_iptables = family != "inet" and (table, name) == ("filter", "FORWARD")
+                backend = "nft" if of_iptables else "nftables"
+                yield backend, _FAMILIES[family], table, name, (chain.policy or "accept").upper()
 
     def _firewalls(self, processes: t.Mapping[str, str]) -> list[Row]:
         found = (self._firewalld(processes), self._ufw(), self._nftables_service())

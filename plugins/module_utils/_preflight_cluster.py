@@ -86,19 +86,20 @@ def configmap_manager(case: ClusterCase) -> Verdicts:
     if not found:
         yield unknown(why_unread(case.switch, "nobody read the ConfigMap", "config_map"))
         return
-    owner = str(found.get("owner") or "")
-    if owner:
-        yield fail(
-            f"{owner} manages the ConfigMap ({found.get('mark')}), and would put the old mode back",
-            f"Change the mode where {owner} takes it from.",
-        )
+    owned = [("ConfigMap", found), ("DaemonSet", case.switch.get("kube_proxy") or {})]
+    for kind, one in owned:
+        if one.get("owner"):
+            yield fail(
+                f"{one['owner']} manages the {kind} ({one.get('mark')}), and would put it back as it was",
+                f"Change it where {one['owner']} takes it from, or have it leave the {kind} alone until the switch is done.",
+            )
     known = [one for one in found.get("managers") or () if any(word in one.lower() for word in _COME_AGAIN)]
-    if known and not owner:
+    if known:
         yield warn(
             f"{', '.join(known)} has written the ConfigMap, and may put the old mode back at its next run",
             "Change the mode there, too.",
         )
-    yield ok("nobody is known to put the ConfigMap back")
+    yield ok("nobody is known to put the ConfigMap or the DaemonSet back")
 
 
 def node_count(case: ClusterCase) -> Verdicts:

@@ -9,7 +9,8 @@ C(pkg/proxy/nftables/README.md) (nothing of the like), 1.31 to 1.37; "Virtual IP
 "Migrating from iptables mode to nftables"; netfilter's own order: a drop in one base chain is final, an accept is not.
 C(Monitor) in C(pkg/util/iptables/iptables.go) (iptables mode sees a flush), C(pkg/proxy/nftables/proxier.go) (nftables mode does not,
 until the hourly full sync). C(pkg/network/iptables.go) of flannel 0.26 (C(FLANNEL-FWD)).
-C(useNftables) in C(felix/dataplane/linux/int_dataplane.go) of Calico 3.29 to 3.32, its page "Calico nftables data plane" (kube-proxy must be
+C(useNftables), C(monitorKubeProxyNftablesMode) and C(checkIPVSConfigOnStateUpdate) in C(felix/dataplane/linux/int_dataplane.go) of
+Calico 3.29 to 3.32 (in mode Auto, and when kube-ipvs0 comes or goes, Felix starts again by itself), its page "Calico nftables data plane" (kube-proxy must be
 in nftables mode, too) and kubespray issue 12198 of May 2025 (kube-proxy in nftables mode breaks Calico unless it moves, too).
 C(externalSetMarkChain) of the portmap plugin: a chain that only iptables and ipvs mode have.
 """
@@ -59,7 +60,7 @@ def forward_policy(case: ClusterCase, node: NodeCase) -> Verdicts:
 def _drop(node: NodeCase, words: str, where: tuple[t.Any, t.Any]) -> Verdict:
     rows = (node.info.get("inventory") or {}).get("artifacts") or ()
     remedy = (
-        "Have it accept what is forwarded to and from pods (Docker: iptables false or its own accepting rules; ufw: DEFAULT_FORWARD_POLICY), "
+        "Have it accept what is forwarded to and from pods (Docker 28: ip-forward-no-drop in daemon.json; ufw: DEFAULT_FORWARD_POLICY), "
         "then name forward_policy in switch_override if the policy stays."
     )
     if any((one.get("backend"), one.get("family")) == where and one.get("name") == "FLANNEL-FWD" for one in rows):
@@ -160,18 +161,13 @@ def _calico(case: ClusterCase, node: NodeCase) -> Verdict:
         )
     mode = (found.get("nftables_mode_by_node") or {}).get(node.name) or found.get("nftables_mode") or "Disabled"
     if mode == "Auto":
-        if not case.crosses(node):
-            return ok("Felix follows kube-proxy (nftablesMode: Auto), and has nothing to follow")
-        return warn(
-            "Felix follows kube-proxy (nftablesMode: Auto), but only when it starts",
-            "Restart the node's calico-node pod once its kube-proxy is in the new mode.",
-        )
+        return ok("Felix follows kube-proxy (nftablesMode: Auto): it starts again by itself")
     if (mode == "Enabled") == (case.target == NFTABLES):
         return ok(f"Felix is set for it (nftablesMode: {mode})")
     return fail(
         f"Felix has nftablesMode: {mode}, which does not go with {case.target} mode",
-        "Set nftablesMode: Auto in FelixConfiguration default (with the operator: linuxDataplane in its Installation), and restart "
-        "calico-node node by node after kube-proxy.",
+        "Set nftablesMode: Auto in FelixConfiguration default (with the operator: linuxDataplane in its Installation): "
+        "Felix then follows kube-proxy node by node.",
     )
 
 
@@ -184,6 +180,6 @@ def _flannel(case: ClusterCase) -> Verdict:
         return ok(f"flannel is set for it (EnableNFTables: {str(enabled).lower()})")
     wanted = str(case.target == NFTABLES).lower()
     return warn(
-        f"flannel has EnableNFTables: {str(enabled).lower()}: its rules and kube-proxy's are in different frameworks, which works",
+        f"flannel has EnableNFTables: {str(enabled).lower()}: its rules and kube-proxy's are in different frameworks",
         f"Set EnableNFTables: {wanted} in its net-conf.json to have one framework, and restart its pods.",
     )

@@ -78,18 +78,15 @@ def kernel_modules(case: ClusterCase, node: NodeCase) -> Verdicts:
     """C(ipvs_module_loaded) has decided: it names what is missing, and the package."""
     modules = node.modules.get("modules")
     if modules is not None:
-        actions = node.modules.get("actions") or ()
-        todo = f"; the switch will {_lower(', '.join(actions))}" if actions else ""
+        actions = [str(one) for one in node.modules.get("actions") or ()]
+        more = f" and {len(actions) - _NAMED} more" if len(actions) > _NAMED else ""
+        todo = f"; to be done: {', '.join(actions[:_NAMED])}{more}" if actions else ""
         yield ok(f"the kernel has the {len(modules)} modules of {case.target} mode{todo}")
     elif node.modules.get("msg"):
         reason, _dot, remedy = str(node.modules["msg"]).partition(". ")
         yield fail(reason.rstrip("."), remedy)
     else:
         yield unknown("nobody asked for the kernel modules")
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def kernel_version(case: ClusterCase, node: NodeCase) -> Verdicts:

@@ -30,6 +30,9 @@ OK, WARN, FAIL = "ok", "warn", "fail"
 STATUSES = (FAIL, WARN, OK)
 """Worst first."""
 
+UNKNOWN = "unknown because"
+"""How the reason of what is not known begins."""
+
 # With which the sentences of errors begin, and which are no names.
 _PLAIN_WORDS = ("A", "An", "Cannot", "Could", "It", "Needs", "No", "Nobody", "The", "There", "These", "This")
 
@@ -72,7 +75,7 @@ def unknown(why: str, remedy: str = "") -> Verdict:
     """Something that is not known: no reason to stop, and none to be calm."""
     first, blank, rest = why.partition(" ")
     words = f"{first.lower() if first in _PLAIN_WORDS else first}{blank}{rest}"
-    return Verdict(WARN, f"unknown because {words}", remedy)
+    return Verdict(WARN, f"{UNKNOWN} {words}", remedy)
 
 
 def why_unread(result: Object, nobody: str, name: str = "") -> str:

@@ -14,7 +14,14 @@ import typing as t
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._check_report_model import named, plain
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight import NODE_CHECKS, Matrix, Row
-from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_model import FAIL, OK, STATUSES, WARN, Check
+from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_model import (
+    FAIL,
+    OK,
+    STATUSES,
+    UNKNOWN,
+    WARN,
+    Check,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_plan import NodePlan, plan_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_settings import proposed
 
@@ -172,7 +179,9 @@ def plan_lines(matrix: Matrix) -> list[str]:
 
 def _verdict(matrix: Matrix) -> str:
     counts = ", ".join(f"{count} {status}" for status, count in matrix.counts.items())
+    unknown = sum(UNKNOWN in one.reason for one in matrix.all_checks)
+    told = f"{counts}; {unknown} of these not known" if unknown else counts
     failed = list(dict.fromkeys(one.id for one in matrix.all_checks if one.status == FAIL))
     if failed:
-        return f"FAILED for {matrix.case.target} mode ({counts}): {', '.join(failed)}. To go on all the same, name them in switch_override."
-    return f"PASSED for {matrix.case.target} mode ({counts})."
+        return f"FAILED for {matrix.case.target} mode ({told}): {', '.join(failed)}. To go on all the same, name them in switch_override."
+    return f"PASSED for {matrix.case.target} mode ({told})."

@@ -96,7 +96,7 @@ def answer(asked: Question, runner: Runner, files: Files) -> dict[str, t.Any]:
     sight = look(kube_proxy_at(*asked.addresses, node.config), wanted, runner, files)
     judge = Judge(asked.state, node, sight, asked.mode)
     count = partial(_counts, runner, judge.backend) if judge.mode != NFTABLES else _no_counts
-    trace = Trace(asked.service, asked.state, node, judge.mode, judge.backend, judge.actual, judge.wanted, sight)
+    trace = Trace(asked.service, judge.state, judge.node, judge.mode, judge.backend, judge.actual, judge.wanted, sight)
     return trace.answer(count)
 
 

@@ -90,6 +90,12 @@ kube_proxy:
     skips_kernel_check:
       description: Whether it is told to start in nftables mode on any kernel (C(KUBE_PROXY_NFTABLES_SKIP_KERNEL_VERSION_CHECK)).
       type: bool
+    owner:
+      description: Who would put it back when it is changed, as RV(config_map.owner).
+      type: str
+    mark:
+      description: The label, annotation or manager that says so.
+      type: str
 nodes:
   description: The nodes.
   returned: success

@@ -127,6 +127,13 @@ checked_mode:
   returned: success
   type: str
   sample: ipvs
+release:
+  description:
+    - The release of kube-proxy whose ways were compared with, since releases see different Services and endpoints.
+    - It is what kube-proxy says of itself; of one that does not answer, what the API tells; empty when nothing tells it.
+  returned: success
+  type: str
+  sample: "1.37"
 service_ports:
   description: How many Service ports (each family counts) were compared.
   returned: success

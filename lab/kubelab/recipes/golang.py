@@ -27,13 +27,20 @@ AGNHOST = "k8s.io/kubernetes/test/images/agnhost"
 @dataclass(frozen=True)
 class Program:
     """What to compile in one module folder of ours: `target` as `go build` takes it, variables set by the linker,
-    programs to rename, and files to take along from a module (name of the result -> module and path in it)."""
+    programs to rename, and files to take along from a module (name of the result -> module and path in it).
+    The folder has the program's name unless `folder` says otherwise."""
 
     name: str
     target: str = "tool"
+    folder: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     rename: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """The module folder among our data."""
+        return f"go/{self.folder or self.name}"
 
     def recipe(self) -> Recipe:
         """`bin/` with the programs."""
@@ -41,7 +48,7 @@ class Program:
             name=f"go-{self.name}",
             build=self.build,
             inputs={
-                **data.declarations(f"go/{self.name}"),
+                **data.declarations(self.source),
                 "target": self.target,
                 "variables": str(sorted(self.variables.items())),
                 "rename": str(sorted(self.rename.items())),
@@ -55,7 +62,7 @@ class Program:
         go = golang.toolchain(bench.downloads, bench.log)
         environment = golang.environment(bench.downloads)
         source = bench.work / "source"
-        shutil.copytree(data.ROOT / "go" / self.name, source)
+        shutil.copytree(data.ROOT / self.source, source)
         flags = " ".join(["-s -w", *(f"-X {name}={value}" for name, value in sorted(self.variables.items()))])
         binaries = bench.out / "bin"
         binaries.mkdir()
@@ -66,18 +73,32 @@ class Program:
             shutil.copy(Path(environment["GOMODCACHE"]) / module / path, bench.out / name)
 
 
+def _version_variables(version: str) -> dict[str, str]:
+    major, minor, _ = version.split(".")
+    return {
+        f"{VERSION_PACKAGE}.gitVersion": f"v{version}",
+        f"{VERSION_PACKAGE}.gitMajor": major,
+        f"{VERSION_PACKAGE}.gitMinor": minor,
+        f"{VERSION_PACKAGE}.gitTreeState": "clean",
+    }
+
+
 def kubernetes(version: str) -> Recipe:
     """Every Kubernetes program of a release, and its test workload agnhost."""
-    major, minor, _ = version.split(".")
     return Program(
         name=f"kubernetes-{version}",
-        variables={
-            f"{VERSION_PACKAGE}.gitVersion": f"v{version}",
-            f"{VERSION_PACKAGE}.gitMajor": major,
-            f"{VERSION_PACKAGE}.gitMinor": minor,
-            f"{VERSION_PACKAGE}.gitTreeState": "clean",
-        },
+        variables=_version_variables(version),
         files={"agnhost.version": (f"k8s.io/kubernetes@v{version}", "test/images/agnhost/VERSION")},
+    ).recipe()
+
+
+def kube_proxy(version: str) -> Recipe:
+    """Only the kube-proxy of a release, to run it in a cluster of another one: that is far less to compile."""
+    return Program(
+        name=f"kube-proxy-{version}",
+        target="k8s.io/kubernetes/cmd/kube-proxy",
+        folder=f"kubernetes-{version}",
+        variables=_version_variables(version),
     ).recipe()
 
 

@@ -85,6 +85,8 @@ def test_a_plain_cluster_costs_four_requests() -> None:
         "releases": ["1.37"],
         "update_strategy": "RollingUpdate",
         "skips_kernel_check": False,
+        "owner": "",
+        "mark": "",
     }
     assert facts["config_map"] == {"managers": [], "owner": "", "mark": "", "feature_gates": {}}
     assert [one["name"] for one in facts["nodes"]] == ["cp1"]

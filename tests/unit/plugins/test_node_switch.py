@@ -271,9 +271,8 @@ EXPECTED = {
         "sets": [{"family": "inet", "table": "t", "name": "s"}, {"family": "inet", "table": "t", "name": "m"}],
     },
     "forward_policies": [
-        {"backend": "nft", "family": "ipv4", "table": "filter", "chain": "FORWARD", "policy": "DROP"},
-        {"backend": "nft", "family": "ipv6", "table": "filter", "chain": "FORWARD", "policy": "ACCEPT"},
         {"backend": "nftables", "family": "inet", "table": "t", "chain": "f", "policy": "DROP"},
+        {"backend": "nft", "family": "ipv4", "table": "filter", "chain": "FORWARD", "policy": "DROP"},
         {
             "backend": "nftables",
             "family": "ipv4",
@@ -348,17 +347,33 @@ def test_what_is_not_there_is_told(tmp_path: Path, without: list[str], unread: d
         assert words in found["unread"][name]
 
 
-@pytest.mark.parametrize("missing", ["host", "image", "chains", "sets", "ipv4"])
+@pytest.mark.parametrize("missing", ["host", "image", "sets"])
 def test_a_tool_that_is_missing_is_told(tmp_path: Path, missing: str) -> None:
     found = look(FakeTools(**{key: value for key, value in FULL.items() if key != missing}), node(tmp_path))
-    where = {
-        "host": "nft.host",
-        "image": "nft.kube_proxy",
-        "chains": "forward_policies",
-        "sets": "nft.sets",
-        "ipv4": "forward_policies",
-    }
+    where = {"host": "nft.host", "image": "nft.kube_proxy", "sets": "nft.sets"}
     assert "not found" in found["unread"][where[missing]]
+
+
+@pytest.mark.parametrize(
+    ("missing", "rows", "unread"),
+    [
+        (["chains"], [("nft", "ipv4", "DROP"), ("nft", "ipv6", "ACCEPT")], False),
+        (
+            ["ipv4", "ipv6"],
+            [("nftables", "inet", "DROP"), ("nft", "ipv4", "DROP"), ("nftables", "ipv4", "ACCEPT")],
+            False,
+        ),
+        (["chains", "ipv4"], None, True),
+    ],
+)
+def test_either_tool_tells_the_policies_of_the_nft_backend(
+    tmp_path: Path, missing: list[str], rows: list[tuple[str, str, str]] | None, unread: bool
+) -> None:
+    tools = FakeTools(**{key: value for key, value in FULL.items() if key not in missing})
+    found = look(tools, node(tmp_path))
+    seen = found["forward_policies"]
+    assert (seen and [(one["backend"], one["family"], one["policy"]) for one in seen]) == rows
+    assert ("forward_policies" in found["unread"]) is unread
 
 
 def test_the_kube_proxy_of_a_node_inside_this_one_is_not_ours(tmp_path: Path) -> None:

@@ -148,6 +148,11 @@ def test_lines_for_a_cluster_that_can_go() -> None:
     assert preflight_matrix(readings(), "failures", "ipvs") == []
 
 
+def test_the_verdict_says_how_much_is_not_known() -> None:
+    lines = preflight_matrix({"cluster": {}, "nodes": [{"host": "a"}]}, "lines", "nftables")
+    assert lines[-1] == "PASSED for nftables mode (2 ok, 20 warn, 0 fail; 20 of these not known)."
+
+
 def test_lines_tell_each_thing_once_the_worst_first() -> None:
     given_ = readings(node__looks=[look(*BROKEN)])
     found = preflight_matrix(given_, "lines", "ipvs")

@@ -377,7 +377,7 @@ TABLE: dict[str, list[Case]] = {
     ],
     "kernel_modules": [
         (IPVS, OK, {}, "the 1 modules of ipvs mode"),
-        (IPVS, OK, {"node__modules": {"modules": [{}, {}], "actions": ["Load ip_vs"]}}, "will load ip_vs"),
+        (IPVS, OK, {"node__modules": {"modules": [{}, {}], "actions": ["Load ip_vs"]}}, "to be done: Load ip_vs"),
         (
             IPVS,
             FAIL,
@@ -566,8 +566,8 @@ TABLE: dict[str, list[Case]] = {
         (NFTABLES, OK, calico("Enabled"), "nftablesMode: Enabled"),
         (IPVS, FAIL, calico("Enabled"), "does not go with ipvs mode"),
         (IPVS, OK, calico(), "nftablesMode: Disabled"),
-        (NFTABLES, WARN, calico("Auto"), "only when it starts"),
-        (IPVS, OK, calico("Auto"), "nothing to follow"),
+        (NFTABLES, OK, calico("Auto"), "starts again by itself"),
+        (IPVS, OK, calico("Auto"), "starts again by itself"),
         (NFTABLES, OK, calico("Disabled", nftables_mode_by_node={"cp1": "Enabled"}), "nftablesMode: Enabled"),
         (NFTABLES, WARN, calico(bpf_enabled=True), "eBPF"),
         (
@@ -583,8 +583,8 @@ TABLE: dict[str, list[Case]] = {
         (IPVS, WARN, flannel(None), UNKNOWN),
         (NFTABLES, WARN, {"node__facts": facts(cni=[network("antrea")])}, f"{UNKNOWN} what antrea asks"),
         (IPVS, OK, {"node__facts": facts(cni=[network("antrea")])}, "the same chains"),
-        (NFTABLES, WARN, {"node__facts": facts(cni=[])}, UNKNOWN),
-        (NFTABLES, WARN, {"node__facts": facts(cni=None)}, UNKNOWN),
+        (NFTABLES, WARN, {"node__facts": facts(cni=[])}, f"{UNKNOWN} there is no network in /etc/cni/net.d"),
+        (NFTABLES, WARN, {"node__facts": facts(cni=None)}, f"{UNKNOWN} nobody looked at the node"),
     ],
     "node_ports": [
         (NFTABLES, OK, {}, "the same addresses"),
@@ -805,6 +805,27 @@ def test_dual_stack_asks_for_both_families() -> None:
         node__facts=facts(forward_policies=[policy("DROP", family="ipv6")]), cluster__switch=switch(nodes=both)
     )
     assert checks(NFTABLES, given)["forward_policy"].status == FAIL
+
+
+@pytest.mark.parametrize(
+    ("chain", "status"),
+    [
+        ({"name": "FLANNEL-FWD", "backend": "nft", "family": "ipv4"}, WARN),
+        ({"name": "FLANNEL-FWD", "backend": "nft", "family": "ipv6"}, FAIL),
+        ({"name": "FLANNEL-FWD", "backend": "legacy", "family": "ipv4"}, FAIL),
+        ({"name": "MY-FWD", "backend": "nft", "family": "ipv4"}, FAIL),
+    ],
+)
+def test_flannels_chain_helps_where_it_is(chain: Object, status: str) -> None:
+    inventory = {"artifacts": [{"kind": "iptables_chain", **chain}], "iptables": {"kube_proxy": ["nft"]}}
+    given = readings(node__facts=facts(forward_policies=[policy("DROP")]), node__info=info(inventory=inventory))
+    assert checks(NFTABLES, given)["forward_policy"].status == status
+
+
+@pytest.mark.parametrize(("target", "wanted"), [(NFTABLES, True), (IPVS, False)])
+def test_flannel_is_told_to_follow(target: str, wanted: bool) -> None:
+    remedy = checks(target, readings(**flannel(not wanted)))["cni"].remedy
+    assert f"EnableNFTables: {str(wanted).lower()}" in remedy
 
 
 def test_a_service_without_a_node_port_does_not_count() -> None:
