@@ -103,7 +103,6 @@ class Nat:
         self.chains = chains
         self.defects: list[Defect] = []
         self.detectors: dict[str, tuple[str, int]] = {}
-        self._ends: dict[str, End | None] = {}
 
     def rules(self, chain: str) -> t.Iterator[Rule]:
         """The rules of a chain, taken apart; none where there is no such chain."""
@@ -134,11 +133,6 @@ class Nat:
 
     def end(self, chain: str, asked: Asked) -> End | None:
         """Where an endpoint's chain leads; None when it does not, which is told."""
-        if chain not in self._ends:
-            self._ends[chain] = self._end(chain, asked)
-        return self._ends[chain]
-
-    def _end(self, chain: str, asked: Asked) -> End | None:
         plain = end_of(self.chains.get(chain, ()))
         if plain and plain[1] == asked.protocol:
             return End(plain[0], hairpin=True, remembers=False)

@@ -33,8 +33,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_round
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_dataplane import judge
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node import node_findings
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node_model import NodeFacts
-from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory import artifacts, outline
-from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import KUBE_PROXY
+from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory import outline
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_read import as_options
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_gather import (
@@ -47,7 +46,6 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_n
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look import Sight
-    from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import Artifact
     from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import VirtualServer
     from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model import ServicePort
     from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import Node
@@ -82,7 +80,7 @@ class Judge:
             "node": self.node.view.name,
             "configured_mode": str(self.node.written.get("mode") or ""),
             "running_mode": self._sight.status["running_mode"],
-            "kernel_modes": self._kernel_modes(),
+            "kernel_modes": self._inventory["modes"],
             "checked_mode": self.mode,
             "release": self.state["release"],
             "service_ports": len(self._ports),
@@ -119,12 +117,8 @@ class Judge:
         return expected_of(self._ports, self._there, self.mode)
 
     @cached_property
-    def _artifacts(self) -> list[Artifact]:
-        return artifacts(self._sight.readings, parse_port_range(DEFAULT_NODE_PORTS))
-
-    @cached_property
     def _inventory(self) -> dict[str, t.Any]:
-        return outline(self._sight.readings, self._artifacts, self._sight.status["running_mode"])
+        return outline(self._sight.readings, self._sight.status["running_mode"], parse_port_range(DEFAULT_NODE_PORTS))
 
     @property
     def backend(self) -> str:
@@ -134,10 +128,6 @@ class Judge:
             if len(found) == 1:
                 return str(found[0])
         return str(iptables["default"] or BACKENDS[0])
-
-    def _kernel_modes(self) -> list[str]:
-        owners = {one.ownership for one in self._artifacts}
-        return sorted({one.modes[0] for one in owners if one.owner == KUBE_PROXY and len(one.modes) == 1})
 
     def _strangers(self) -> list[VirtualServer]:
         """The virtual servers without those that are asked for: of a healthy node in ipvs mode none is left to look at."""

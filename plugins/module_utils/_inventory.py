@@ -30,6 +30,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import IPV4, protocol_name
 
 if t.TYPE_CHECKING:
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Table
     from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import VirtualServer
 
 _NFT_FAMILIES = {"ip": "ipv4", "ip6": "ipv6"}
@@ -38,13 +39,15 @@ _HINT = "KUBE-IPTABLES-HINT"
 
 def artifacts(readings: Readings, node_ports: range | None) -> list[Artifact]:
     """Everything that was read, built-in chains and iptables-nft's own tables left out."""
-    return [
-        *_chains(readings),
-        *_ipsets(readings),
-        *_nft(readings),
-        *_device(readings),
-        *_virtual_servers(readings, node_ports),
-    ]
+    return list(_artifacts(readings, node_ports))
+
+
+def _artifacts(readings: Readings, node_ports: range | None) -> t.Iterator[Artifact]:
+    yield from _chains(readings)
+    yield from _ipsets(readings)
+    yield from _nft(readings)
+    yield from _device(readings)
+    yield from _virtual_servers(readings, node_ports)
 
 
 def report(readings: Readings, running_mode: str | None, node_ports: range | None) -> dict[str, t.Any]:
@@ -59,30 +62,47 @@ def report(readings: Readings, running_mode: str | None, node_ports: range | Non
     }
 
 
-def outline(readings: Readings, found: t.Sequence[Artifact], running_mode: str | None) -> dict[str, t.Any]:
+def outline(readings: Readings, running_mode: str | None, node_ports: range | None) -> dict[str, t.Any]:
     """As L(report), without what belongs: a busy node has tens of thousands of that, and nobody asks about it.
 
-    :param found: what L(artifacts) made of the readings
+    C(modes) are those that something belongs to which no other mode makes.
     """
-    iptables = _backends(readings, found)
-    # Of two backends what belongs to the mode lies in the wrong one, too.
-    everything = len(iptables["kube_proxy"]) > 1
-    rows = [row_of(one, running_mode) for one in found if everything or one.belongs(running_mode) is not True]
-    return {"artifacts": rows, "iptables": iptables, "unread": list(readings.unread)}
+    owned: set[Ownership] = set()
+    # Of each kind that belongs, in either backend, one is enough to tell which backends are used.
+    kept: dict[t.Any, Artifact] = {}
+    for number, one in enumerate(_artifacts(readings, node_ports)):
+        owned.add(one.ownership)
+        kept[number if one.belongs(running_mode) is not True else (one.kind, one.backend)] = one
+    iptables = _backends(readings, kept.values())
+    found: t.Iterable[Artifact] = (one for one in kept.values() if one.belongs(running_mode) is not True)
+    if len(iptables["kube_proxy"]) > 1:
+        # What belongs to the mode lies in the wrong backend, too.
+        found = _artifacts(readings, node_ports)
+    return {
+        "artifacts": [row_of(one, running_mode) for one in found],
+        "iptables": iptables,
+        "unread": list(readings.unread),
+        "modes": sorted({one.modes[0] for one in owned if one.owner == KUBE_PROXY and len(one.modes) == 1}),
+    }
 
 
 def _chains(readings: Readings) -> t.Iterator[Artifact]:
     for at, table in readings.tables.items():
-        chains = {chain: chain_owner(at.table, chain) for chain in table.chains if chain not in table.builtin}
-        for chain, ownership in chains.items():
-            size = len(table.chains[chain])
-            yield Artifact("iptables_chain", chain, ownership, at.family, at.backend, at.table, size=size)
+        for chain, rules in table.chains.items():
+            if chain not in table.builtin:
+                ownership = chain_owner(at.table, chain)
+                yield Artifact("iptables_chain", chain, ownership, at.family, at.backend, at.table, None, len(rules))
         for source in sorted(table.builtin):
             for spec in table.chains[source]:
                 target = target_of(spec)
-                if target in chains and chains[target].owner == KUBE_PROXY:
+                if _is_kube_proxys(table, at.table, target):
                     ownership = jump_owner(at.table, source, target, spec)
                     yield Artifact("iptables_jump", f"-A {source} {spec}", ownership, at.family, at.backend, at.table)
+
+
+def _is_kube_proxys(table: Table, name: str, chain: str) -> bool:
+    there = chain in table.chains and chain not in table.builtin
+    return there and chain_owner(name, chain).owner == KUBE_PROXY
 
 
 def _ipsets(readings: Readings) -> t.Iterator[Artifact]:
