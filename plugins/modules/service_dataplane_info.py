@@ -201,7 +201,6 @@ settled:
   type: bool
 """
 
-import gc
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -209,6 +208,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import command_runner, require_root, run
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_check import answer, question
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
+from ansible_collections.netops.kube_proxy.plugins.module_utils._memory import expect_many_values
 
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
@@ -220,8 +220,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
 
 def main() -> None:
     """Entry point of the module."""
-    # A look makes some hundred thousand values, none of them in a cycle: whoever looks for cycles walks all of them in vain.
-    gc.disable()
+    expect_many_values()
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "required": True},
