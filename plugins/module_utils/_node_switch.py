@@ -5,10 +5,11 @@
 """What decides, beside kube-proxy itself, how a node takes another mode: texts of the node, read. Pure. Private to this
 collection.
 
-Sources: nft's C(src/main.c) (C(--version)), the CNI specification 1.1 ("Configuration format") and C(portmap) of its plugins
-(C(externalSetMarkChain)); C(FirewallBackend) in firewalld.conf(5), C(ENABLED) and C(MANAGE_BUILTINS) of ufw(8), the unit
-C(nftables.service) of Debian 12 and RHEL 9, C(include) in nft(8); C(pkg/proxy/metrics/metrics.go) of 1.31 to 1.37 (kube-proxy
-registers the two counters only in iptables mode, and only where the kernel has nfacct).
+Sources: nft's C(src/main.c) (C(--version)), C(netlink_seq_ops) in Linux' C(net/netlink/af_netlink.c), the CNI
+specification 1.1 ("Configuration format") and C(portmap) of its plugins (C(externalSetMarkChain)); C(FirewallBackend)
+in firewalld.conf(5), C(ENABLED) and C(MANAGE_BUILTINS) of ufw(8), the unit C(nftables.service) of Debian 12 and RHEL
+9, C(include) in nft(8); C(pkg/proxy/metrics/metrics.go) of 1.31 to 1.37 (kube-proxy registers the two counters only
+in iptables mode, and only where the kernel has nfacct).
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if t.TYPE_CHECKING:
 LOCALHOST_COUNTER = "kubeproxy_iptables_localhost_nodeports_accepted_packets_total"
 INVALID_COUNTER = "kubeproxy_iptables_ct_state_invalid_dropped_packets_total"
 
+# The protocol's number in C(include/uapi/linux/netlink.h).
+_NETLINK_NETFILTER = "12"
 _NFT_VERSION = re.compile(r"^nftables v(\d+(?:\.\d+)*)", re.MULTILINE)
 _SETTING = re.compile(r"^[ \t]*([A-Za-z_]+)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _COMMENT = re.compile(r"#[^\n]*")
@@ -44,6 +47,13 @@ def parse_nft_version(text: str) -> str | None:
     """The number in C(nft --version); None when it is something else."""
     found = _NFT_VERSION.search(text)
     return found.group(1) if found else None
+
+
+def has_nfnetlink(text: str) -> bool:
+    """Whether C(/proc/net/netlink) shows the kernel's own socket of the protocol. Where it is built in, nothing else does:
+    Linux 7.2 makes it a part of another built-in module."""
+    rows = (line.split() for line in text.splitlines())
+    return any(row[1:3] == [_NETLINK_NETFILTER, "0"] for row in rows)
 
 
 def parse_settings(text: str) -> dict[str, str]:

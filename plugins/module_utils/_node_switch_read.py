@@ -17,7 +17,6 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import K
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS, FAMILIES, Location
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_read import NodeTables
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import NOT_FOUND, MissingTool
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_presence import is_in_kernel
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import NFT_TABLES
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status import parse_metrics
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_http import Endpoint, Get
@@ -28,6 +27,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_read import
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._node_switch import (
     flushing_places,
+    has_nfnetlink,
     parse_cni,
     parse_nft_version,
     parse_settings,
@@ -110,7 +110,7 @@ class SwitchLook:
             return None
 
     def _nft_version(self, prefix: t.Sequence[str], whose: str) -> str:
-        if not is_in_kernel(self._files, "nfnetlink", "nfnetlink_rcv"):
+        if not has_nfnetlink(self._files.text("/proc/net/netlink") or ""):
             raise KubeProxyError(f"{whose} was not asked for its version", "that would load the module nfnetlink")
         result = self._runner([*prefix, "nft", "--version"])
         if result.rc == NOT_FOUND:

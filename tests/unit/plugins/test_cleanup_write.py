@@ -158,6 +158,7 @@ def test_a_table_that_changed_meanwhile_is_planned_anew_and_no_other_with_it(mac
     place = places.index("table nat (ipv4, nft)")
     machine.iptables.before_restore = [lambda: None] * place + [change]
     assert run(machine) == []
+    assert len([call for call in machine.iptables.calls if call.startswith("iptables-legacy-restore")]) == 3
     # The foreign rule that came keeps what it leads to.
     assert "KUBE-SERVICES" in chains(machine, "nft")
     assert chains(machine, "legacy") <= KUBELETS

@@ -56,7 +56,8 @@ def test_ansible_test_gets_its_own_home_and_the_node(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["ipvs_module_loaded", "ipvs_virtual_server", "iptables_kube_chain", "kube_proxy_info"]
+    "module",
+    ["ipvs_module_loaded", "ipvs_virtual_server", "iptables_kube_chain", "kube_proxy_cleanup", "kube_proxy_info"],
 )
 def test_every_module_of_a_node_has_its_target(module: str) -> None:
     assert (TARGETS / module / "tasks" / "main.yml").is_file()
