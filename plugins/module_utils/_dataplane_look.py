@@ -106,7 +106,7 @@ def read_objects(runner: Runner, files: Files) -> Readings:
 
     :raises KubeProxyError: when the virtual servers cannot be read; what else cannot be read is told in C(Readings.unread)
     """
-    readings = Look(runner, files).readings((), with_members=True)
+    readings = Look(runner, files).readings((), to_compare=True)
     return replace(readings, virtual_servers=read_virtual_servers())
 
 

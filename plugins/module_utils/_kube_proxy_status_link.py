@@ -95,6 +95,14 @@ def read_link(name: str, index: int, connect: t.Callable[[], Socket] = _open) ->
     return read_all(f"Cannot read the addresses of {name}", connect, read)
 
 
+def read_device_kind(name: str, index: int, connect: t.Callable[[], Socket] = _open) -> str:
+    """The kind of a device alone.
+
+    :raises KubeProxyError: when the kernel does not give it
+    """
+    return read_all(f"Cannot read the kind of {name}", connect, partial(_read_kind, index=index))
+
+
 def read_addresses(connect: t.Callable[[], Socket] = _open) -> list[tuple[int, str]]:
     """The addresses of all devices of this node with the index of their device, without those that only a link knows.
 
