@@ -18,7 +18,7 @@ from tests.labkit import Lab, Node
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import churn, kinds, look, move, restart, state, verdict, wrong
 
-LAB = Lab("kubelab-e2e", ("--workers", "1"))
+LAB = Lab("kubelab-dpe", ("--workers", "1"))
 NAMES = ("cp1", "w1")
 FAMILIES: dict[str, t.Any] = {
     "cluster_pod_subnet": "10.244.0.0/16,fd00:10:244::/56",
