@@ -78,7 +78,9 @@ _RESYNC = {
     "kube-proxy pod.",
     "ipvs": "kube-proxy repairs this at its next periodic sync (ipvs.syncPeriod, 30 s). If it stays, delete the node's "
     "kube-proxy pod.",
-    "nftables": "Delete the node's kube-proxy pod: it writes its tables again when it starts, otherwise once an hour.",
+    "nftables": "Delete the node's kube-proxy pod: it writes its tables again when it starts, otherwise once an hour. Releases "
+    "before 1.36 then leave chains of endpoints as they find them: remove the tables first (nft delete table ip kube-proxy, and "
+    "ip6).",
 }
 _UPDATE = "Update this collection, or look at the table by hand."
 

@@ -44,3 +44,9 @@ def test_how_bad_a_difference_is(kind: str, name: str, severity: str, found: str
 def test_the_way_out_depends_on_the_mode() -> None:
     remedies = [findings.judge(difference("vip_missing"), mode).remedy for mode in ("iptables", "ipvs", "nftables")]
     assert ["resync" in remedies[0], "syncPeriod" in remedies[1], "once an hour" in remedies[2]] == [True] * 3
+
+
+@pytest.mark.parametrize(("mode", "named"), [("nftables", True), ("iptables", False), ("ipvs", False)])
+def test_a_restart_alone_does_not_repair_every_chain_of_nftables(mode: str, named: bool) -> None:
+    """epChainSkipUpdate in pkg/proxy/nftables/proxier.go of 1.33 to 1.35."""
+    assert ("nft delete table" in findings.judge(difference("hairpin_missing"), mode).remedy) is named
