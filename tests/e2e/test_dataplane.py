@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Kernel against API on a real dual-stack cluster, in all three modes: nothing is found where nothing is wrong, also while
-Services come and go, and what is broken on purpose with the node's own tools is found for what it is."""
+"""Kernel against API on a real dual-stack cluster, in all three modes and of three releases of kube-proxy: nothing is found
+where nothing is wrong, also while Services come and go, and what is broken on purpose with the node's own tools is found for
+what it is."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ import pytest
 
 from tests.labkit import Lab, Node
 from tests.labkit.cluster import Cluster
-from tests.labkit.dataplane import churn, kinds, look, move, restart, state, verdict, wrong
+from tests.labkit.dataplane import churn, kinds, look, move, replace_program, restart, state, verdict, wrong
 
 LAB = Lab("kubelab-e2e", ("--workers", "1"))
 NAMES = ("cp1", "w1")
@@ -26,6 +27,10 @@ FAMILIES: dict[str, t.Any] = {
 }
 CHURN_SECONDS = int(os.environ.get("CHURN_SECONDS", "30"))
 SERVICES = 200
+RELEASE = "1.37.2"
+# Counted by hand. Through IPv4: dual 3 ports, balanced, inside, both-local, empty, leaving, hinted, partly, kubernetes, kube-dns 3,
+# and marked from 1.36 on. Through IPv6: dual 3, balanced, six.
+SERVICE_PORTS = {"1.34.4": 14 + 5, "1.36.3": 15 + 5, "1.37.2": 15 + 5}
 # What the mode before leaves is looked at in test_kube_proxy_info.py; here it goes, so that nothing at all is left to find.
 TIDY = {
     "ipvs": "true",
@@ -54,21 +59,23 @@ def tidy(node: Node, mode: str) -> None:
     node.run(TIDY[mode])
 
 
-def nothing_is_found(cluster: Cluster, mode: str) -> None:
+def nothing_is_found(cluster: Cluster, mode: str, release: str = RELEASE) -> None:
     for node in cluster.nodes:
+        assert node.run("/proc/$(pgrep -x kube-proxy)/exe --version") == f"Kubernetes v{release}\n"
         found = verdict(cluster, node)
         assert wrong(found) == []
         assert (found["node"], found["checked_mode"], found["running_mode"]) == (node.name, mode, mode)
         assert found["kernel_modes"] == [mode]
-        # Counted by hand: dual 3 ports, balanced, inside, both-local, empty, leaving, hinted, kubernetes, kube-dns 3 in IPv4; dual 3,
-        # balanced, six in IPv6.
-        assert found["service_ports"] == 13 + 5
+        assert (found["release"], found["service_ports"]) == (release.rpartition(".")[0], SERVICE_PORTS[release])
 
 
-def all_is_found(cluster: Cluster, damages: t.Sequence[tuple[str, set[str]]], **options: t.Any) -> None:
-    """Break one thing after the other on a node whose kube-proxy is held still: each adds what it breaks."""
+def all_is_found(
+    cluster: Cluster, damages: t.Sequence[tuple[str, set[str]]], release: str = RELEASE, **options: t.Any
+) -> None:
+    """Break one thing after the other on a node whose kube-proxy is held still, so that it does not even say its release: each
+    adds what it breaks."""
     node = cluster.control_plane
-    text = state(cluster)
+    text = state(cluster, release)
     node.run("kill -STOP $(pgrep -x kube-proxy)")
     try:
         before = kinds(look(node, text, **options)["findings"])
@@ -203,3 +210,32 @@ def test_a_layout_of_tomorrow_is_said_and_not_guessed(cluster: Cluster) -> None:
     assert kinds(wrong(found)) == {"layout_unknown"}
     restart(cluster, "nftables")
     nothing_is_found(cluster, "nftables")
+
+
+# To the hairpin rule leads each layout of nftables in a way of its own.
+IN_CHAIN = (
+    f"nft -a list table {TABLE} | awk '/^\\tchain/ {{ chain = $2 }} "
+    '/saddr 192.0.2.11 jump mark-for-masquerade/ { print chain, "handle", $NF; exit }\''
+)
+IN_SET = "192.0.2.11 . 192.0.2.11 . tcp . 8080"
+OTHER_RELEASES = [
+    ("1.34.4", "iptables", (f"iptables -t nat -D $({SERVICE}) 1", {"masquerade_wrong"})),
+    ("1.34.4", "ipvs", ("ipset del KUBE-CLUSTER-IP 10.96.0.1,tcp:443", {"ipset_out_of_step"})),
+    ("1.34.4", "nftables", (f"nft delete rule {TABLE} $({IN_CHAIN})", {"hairpin_missing"})),
+    # In the table that the older one has made, and which the newer one takes over with all that it does not know.
+    ("1.36.3", "nftables", (f"nft delete element {TABLE} hairpin-connections '{{ {IN_SET} }}'", {"hairpin_missing"})),
+    ("1.36.3", "iptables", (f"iptables -t nat -D $({ENDPOINT}) 1", {"hairpin_missing"})),
+    ("1.36.3", "ipvs", ("ipvsadm -d -t 203.0.113.31:80 -r 192.0.2.13:8080", {"destination_missing"})),
+]
+
+
+@pytest.mark.parametrize(("release", "mode", "damage"), OTHER_RELEASES, ids=[f"{r}-{m}" for r, m, _ in OTHER_RELEASES])
+def test_another_release(cluster: Cluster, release: str, mode: str, damage: tuple[str, set[str]]) -> None:
+    before = cluster.mode_text()
+    replace_program(cluster, release)
+    move(cluster, before, mode)
+    # What nftables mode leaves goes by itself, when kube-proxy starts in another mode or is of another release.
+    for node in cluster.nodes if before != "nftables" else ():
+        tidy(node, mode)
+    nothing_is_found(cluster, mode, release)
+    all_is_found(cluster, [damage], release, mode=mode)

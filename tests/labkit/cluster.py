@@ -100,6 +100,11 @@ class Cluster:
 
         wait_for("kube-proxy to run again", again)
 
+    def mode_text(self) -> str:
+        """The mode that the ConfigMap names."""
+        text: str = self.get("configmap", "-n", "kube-system", "kube-proxy")["data"]["config.conf"]
+        return next(line.split()[1] for line in text.splitlines() if line.startswith("mode: "))
+
     def set_mode_text(self, old: str, new: str) -> None:
         """Edit the ConfigMap by hand, as the tutorial does it."""
         config_map = self.get("configmap", "-n", "kube-system", "kube-proxy")

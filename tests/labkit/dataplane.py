@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import decode, encode
 from tests import labkit
 from tests.labkit import ROOT, Node, wait_for
 from tests.labkit.cluster import Cluster
@@ -21,13 +22,34 @@ Finding = dict[str, t.Any]
 MODULE = "service_dataplane_info"
 CLIENT = Path(labkit.__file__).with_name("modes_client.py")
 ADMIN = "/etc/kubernetes/admin.conf"
+# A file of the node over the one in kube-proxy's image. Nothing is restarted by that.
+PROGRAM = "/opt/kube-proxy/kube-proxy"
+PATCH: dict[str, t.Any] = {
+    "spec": {
+        "updateStrategy": {"type": "OnDelete", "rollingUpdate": None},
+        "template": {
+            "spec": {
+                "containers": [
+                    {
+                        "name": "kube-proxy",
+                        "volumeMounts": [
+                            {"name": "program", "mountPath": "/usr/local/bin/kube-proxy", "readOnly": True}
+                        ],
+                    }
+                ],
+                "volumes": [{"name": "program", "hostPath": {"path": PROGRAM, "type": "File"}}],
+            }
+        },
+    }
+}
 # Good to know on a healthy node: the plan for IPVS, and its timeouts, which kube-proxy leaves as the kernel has them.
 ADVICE = {"ipvs": {"release_calendar", "ipvs_timeout_below_keepalive"}}
 
 
-def state(cluster: Cluster) -> str:
+def state(cluster: Cluster, release: str = "") -> str:
+    """As the module brings it, but for the release if one is given: that is otherwise what the tag of kube-proxy's image says."""
     text: str = cluster.control_plane.module("cluster_services_info", {"kubeconfig": ADMIN}, diff=False)["state"]
-    return text
+    return encode({**decode(text), "release": release}) if release else text
 
 
 def look(node: Node, text: str, **options: t.Any) -> dict[str, t.Any]:
@@ -72,6 +94,19 @@ def restart(cluster: Cluster, mode: str) -> None:
 
 def _is_synced(node: Node) -> bool:
     return bool(node.module("kube_proxy_info", {"gather": []}, diff=False)["synced"])
+
+
+def replace_program(cluster: Cluster, release: str) -> None:
+    """The kube-proxy of another release for all pods that start from now on, whatever the image's tag says."""
+    lab = str(ROOT / "lab" / "lab")
+    built = subprocess.run([lab, "kube-proxy", release], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    for node in cluster.nodes:
+        if node.attempt([PROGRAM, "--version"]).out != f"Kubernetes v{release}\n":
+            new = f"{PROGRAM}.new"
+            command = f"mkdir -p {Path(PROGRAM).parent} && cat > {new} && chmod 755 {new} && mv {new} {PROGRAM}"
+            with open(built, "rb") as program:
+                subprocess.run([lab, "--name", node.lab, "ssh", node.name, command], stdin=program, check=True)
+    cluster.kubectl("patch", "daemonset", "-n", "kube-system", "kube-proxy", "-p", json.dumps(PATCH))
 
 
 @contextmanager
