@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.labkit import Node
+from tests.labkit.bare import CLEAN
 from tests.labkit.state import state_of
 
 FIXTURES = Path(__file__).parents[1] / "unit" / "fixtures" / "iptables"
@@ -20,16 +21,6 @@ MODULE = "kube_proxy_cleanup"
 # Without any of these the module has to do the same.
 OTHER_TOOLS = "ip ipset ipvsadm conntrack modprobe lsmod sysctl jq curl"
 
-CLEAN = """
-ipvsadm -C
-ip link del kube-ipvs0
-ip link del mine
-nft flush ruleset
-for tool in iptables-legacy ip6tables-legacy; do for table in nat filter mangle; do $tool -t $table -F; $tool -t $table -X; done; done
-# What iptables-nft deleted is let go of a moment later.
-for _ in $(seq 100); do ipset flush; ipset destroy && break; sleep 0.1; done
-true
-"""
 HASH_IP_PORT = (
     "CLUSTER-IP LOAD-BALANCER EXTERNAL-IP EXTERNAL-IP-LOCAL LOAD-BALANCER-LOCAL LOAD-BALANCER-FW"
     " NODE-PORT-SCTP-HASH NODE-PORT-LOCAL-SCTP-HASH"

@@ -11,10 +11,10 @@ import typing as t
 import pytest
 
 from tests.labkit import Node
+from tests.labkit.bare import CLEAN
 
 # Everything that looking could change.
 STATE = "lsmod | awk '{print $1}' | sort; ip -o link | cut -d' ' -f2; cat /proc/net/ip_tables_names /proc/net/ip_vs 2>/dev/null; true"
-CLEAN = "ipvsadm -C 2>/dev/null; ip link del kube-ipvs0 2>/dev/null; rmmod ip_vs_rr 2>/dev/null; rmmod ip_vs 2>/dev/null; true"
 
 
 @pytest.fixture

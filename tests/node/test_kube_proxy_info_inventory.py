@@ -14,26 +14,13 @@ from collections import Counter
 import pytest
 
 from tests.labkit import Node
+from tests.labkit.bare import CLEAN
 from tests.labkit.state import state_of
 
 INVENTORY = {"gather": ["node", "virtual_servers", "inventory"]}
 # Without any of these the module has to see the same.
 OTHER_TOOLS = "ip ipset ipvsadm conntrack modprobe lsmod sysctl jq curl"
 
-CLEAN = """
-ipvsadm -C
-ip link del kube-ipvs0
-nft flush ruleset
-for tool in iptables-legacy ip6tables-legacy; do for table in nat filter mangle raw; do $tool -t $table -F; $tool -t $table -X; done; done
-ipset flush; ipset destroy
-# Until nothing goes any more: a module is in use until those that use it are gone.
-for round in 1 2 3 4 5 6; do
-  for module in $(lsmod | awk '$3 == 0 {print $1}' | grep -E '^(ip_?6?_?tables?|ip6?table_|ipt_|ip6t_|x_?t|nf_|nft_|nfnetlink|ip_set|ip_vs|dummy)'); do
-    rmmod $module
-  done
-done
-true
-"""
 # kube-proxy's of all three modes, somebody else's, and things that only look like kube-proxy's.
 FILL = """
 set -e

@@ -12,21 +12,14 @@ import typing as t
 import pytest
 
 from tests.labkit import Node
+from tests.labkit.bare import CLEAN
 from tests.labkit.state import state_of
 
-CLEAN = """
-nft flush ruleset
-for tool in iptables-legacy ip6tables-legacy; do for table in nat filter; do $tool -t $table -F; $tool -t $table -X; done; $tool -P FORWARD ACCEPT; done
+TIDY = f"""
 rm -rf /etc/cni/net.d/99-test.conflist /etc/ufw/ufw.conf /etc/systemd/system/test.wants
 test -e /tmp/kube-proxy.pid && kill $(cat /tmp/kube-proxy.pid)
 rm -f /tmp/kube-proxy /tmp/kube-proxy.pid
-for round in 1 2 3 4 5 6; do
-  for module in $(lsmod | awk '$3 == 0 {print $1}' | grep -E '^(ip_?6?_?tables?|ip6?table_|ipt_|ip6t_|x_?t|nf_|nft_|nfnetlink|ip_set|ip_vs)'); do
-    rmmod $module
-  done
-done
-true
-"""
+{CLEAN}"""
 # Nobody answers there.
 METRICS = {"metrics_address": "127.0.0.1:10249"}
 FILL = """
@@ -51,9 +44,9 @@ cp "$(command -v sleep)" /tmp/kube-proxy
 
 @pytest.fixture
 def bare(node: Node) -> t.Iterator[Node]:
-    node.attempt(CLEAN)
+    node.attempt(TIDY)
     yield node
-    node.attempt(CLEAN)
+    node.attempt(TIDY)
 
 
 def version(node: Node) -> str:
