@@ -111,7 +111,7 @@ def is_right(cluster: Cluster, mode: str, before: list[list[str]]) -> None:
         assert found["kernel_modes"] == [mode]
 
 
-@pytest.mark.parametrize(("number", "mode"), enumerate(WAY))
+@pytest.mark.parametrize(("number", "mode"), list(enumerate(WAY)))
 def test_from_mode_to_mode(lab: Lab, cluster: Cluster, figures: dict[str, t.Any], number: int, mode: str) -> None:
     worker = cluster.nodes[1]
     if mode == "nftables" and SERVER in worker.run("ipvsadm -Sn"):
