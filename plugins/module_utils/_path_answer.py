@@ -11,9 +11,11 @@ import typing as t
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import Destination, Entry
 from ansible_collections.netops.kube_proxy.plugins.module_utils._path_model import (
     ALL,
+    DROPS,
     MARKS,
     MASQUERADES,
     OUTSIDE,
+    RETURNS,
     Hop,
 )
 
@@ -27,6 +29,7 @@ INSIDE = "inside"
 """Pods and the node itself."""
 
 ALL_PACKETS = "all packets"
+_RANGES, _FROM = "filter KUBE-SOURCE-RANGES-FIREWALL", "from "
 
 
 class End(t.NamedTuple):
@@ -75,6 +78,19 @@ class Path(t.NamedTuple):
         if found is None:
             raise ValueError("a path is for something")
         return found
+
+    @property
+    def source_ranges(self) -> tuple[str, ...] | None:
+        """The only networks that may connect; None: everybody may. In ipvs mode no entry has them, but rules and ipsets."""
+        if self.held and self.held.source_ranges:
+            return self.held.source_ranges
+        mine = [one for one in self.hops if one.place == _RANGES]
+        if not any(one.does == DROPS and not one.condition for one in mine):
+            return None
+        let_in = (
+            one.condition[len(_FROM) :] for one in mine if one.does == RETURNS and one.condition.startswith(_FROM)
+        )
+        return tuple(sorted(network for some in let_in for network in some.split(", ")))
 
     @property
     def masquerade(self) -> str:

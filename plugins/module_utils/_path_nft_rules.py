@@ -36,6 +36,21 @@ if t.TYPE_CHECKING:
 _DOES = {"drop": DROPS, "reject": REJECTS, "return": RETURNS, "set": NOTES, "masquerade": MASQUERADES, "dnat": REWRITES}
 
 
+_OPERATORS = {"and": "&", "or": "|", "xor": "^"}
+_ON_MARK = re.compile(r"\bmeta mark (and|or|xor) 0x([0-9a-f]+)(?: (!=|==) (?:0x)?(0+)\b)?")
+
+
+def listed(text: str) -> str:
+    """A rule as C(nft list) prints it: operators as signs, marks with all their digits."""
+    return _ON_MARK.sub(_listed, text)
+
+
+def _listed(found: re.Match[str]) -> str:
+    operator, bits, compared, zero = found.groups()
+    behind = f" {compared} 0x00000000" if zero else ""
+    return f"meta mark {_OPERATORS[operator]} 0x{int(bits, 16):08x}{behind}"
+
+
 def does_of(rule: Rule) -> str:
     """What a rule does with a packet that it is for."""
     kinds = [one.kind for one in rule.actions]

@@ -44,6 +44,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._path_model impo
 from ansible_collections.netops.kube_proxy.plugins.module_utils._path_nft_rules import (
     condition_of,
     does_of,
+    listed,
     whose_of,
 )
 
@@ -200,7 +201,7 @@ class _Walk:
         return Hop(
             depth,
             f"chain {chain}",
-            rule.text,
+            listed(rule.text),
             does,
             f"chain {target}" if target else "",
             condition_of(rule, self._ip),

@@ -133,8 +133,10 @@ def _extras(path: Path) -> t.Iterator[str]:
     held = path.held
     if held is None or not path.ends:
         return
-    if held.source_ranges:
-        yield f"Only {', '.join(held.source_ranges)} may connect."
+    if path.source_ranges:
+        yield f"Only {', '.join(path.source_ranges)} may connect."
+    elif path.source_ranges is not None:
+        yield "Nobody may connect: the rules for source ranges let no network in."
     if path.masquerade == "none":
         yield "Packets keep their source."
     elif any(_taken(path, one) for one in (ALL, OUTSIDE, INSIDE)):

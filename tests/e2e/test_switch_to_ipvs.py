@@ -14,16 +14,53 @@ from pathlib import Path
 import pytest
 
 from tests.labkit import Lab, Run, wait_for
+from tests.labkit.api_account import may, reader, requests_counted
 from tests.labkit.cluster import Cluster
+from tests.labkit.dataplane import ADVICE as EVER
 from tests.labkit.load import load
+from tests.labkit.reports import CHECK, check
 from tests.labkit.state import state_of
 from tests.labkit.tutorial import KUBE_SVC, Tutorial
 
 LAB = Lab("kubelab-e2e", ("--workers", "2"))
 NAMES = ("cp1", "w1", "w2")
 CREATE = "playbooks/create_cluster.yml"
-CHECK = "playbooks/check.yml"
 SWITCH = "switch-to-ipvs.yml"
+ADVICE = EVER["ipvs"]
+FILES = {
+    "Have the report as JSON on the controller",
+    "Have the report as JUnit XML on the controller",
+    "Have the node's metrics for node_exporter",
+}
+# What the account of the role check must not be able to do, in the words of kubectl auth can-i.
+FORBIDDEN = (
+    "get secrets -A",
+    "list secrets -A",
+    "list configmaps -n kube-system",
+    "get configmaps/kubeadm-config -n kube-system",
+    "list pods -A",
+    "get pods --subresource=log -n kube-system",
+    "watch services -A",
+    *(f"{verb} {one} -A" for verb in ("create", "update", "patch", "delete") for one in ("services", "pods", "nodes")),
+    "update configmaps/kube-proxy -n kube-system",
+    "patch daemonsets.apps/kube-proxy -n kube-system",
+    "create pods --subresource=exec -n kube-system",
+    "create serviceaccounts --subresource=token -n kube-system",
+)
+PERMITTED = ("list services -A", "list endpointslices.discovery.k8s.io -A", "get configmaps/kube-proxy -n kube-system")
+# Read once for all nodes of a check, whatever their number.
+LISTS = (
+    "/api/v1/services",
+    "/apis/discovery.k8s.io/v1/endpointslices",
+    "/apis/networking.k8s.io/v1/servicecidrs",
+    "/api/v1/namespaces/kube-system/pods",
+)
+# These two by kube_proxy_mode, too.
+READ_TWICE = (
+    "/api/v1/nodes",
+    "/api/v1/namespaces/kube-system/configmaps/kube-proxy",
+    "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy",
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +123,15 @@ def test_making_it_again_changes_nothing(lab: Lab, figures: dict[str, t.Any]) ->
     assert run.changed == []
 
 
-def test_check_passes_in_iptables_mode(lab: Lab, cluster: Cluster) -> None:
+def test_check_passes_in_iptables_mode(cluster: Cluster, tmp_path: Path) -> None:
     cluster.wait_for_mode("iptables")
-    run = succeeded(lab.playbook(CHECK))
-    assert run.changed == []
+    found = check(cluster, tmp_path)
+    succeeded(found.run)
+    # The files are new, and nothing else.
+    assert {name.partition(": ")[2] for name in found.run.changed} == FILES
+    assert found.groups == [("iptables", "iptables", ["iptables"], list(NAMES))]
     for name in NAMES:
-        assert re.search(rf"- {name} +iptables +iptables +iptables ", run.output), run.output
+        assert re.search(rf"- {name} +iptables +iptables +iptables ", found.run.output), found.run.output
 
 
 def test_the_tutorial_starts_with_an_empty_mode(tutorial: Tutorial) -> None:
@@ -246,14 +286,44 @@ def test_switching_again_changes_nothing(lab: Lab, cluster: Cluster, figures: di
 
 
 def test_the_api_side_works_on_the_controller(lab: Lab, cluster: Cluster, tmp_path: Path) -> None:
-    """With a kubeconfig and no help from a control-plane host."""
+    """With a kubeconfig and no help from a control-plane host; the check with an account that may only read."""
     kubeconfig = tmp_path / "admin.conf"
     kubeconfig.touch(mode=0o600)
     kubeconfig.write_text(cluster.control_plane.run("cat /etc/kubernetes/admin.conf"), encoding="utf-8")
     path = str(kubeconfig)
     switched = succeeded(lab.playbook(SWITCH, inside=True, switch_api_host="localhost", switch_kubeconfig=path))
-    checked = succeeded(lab.playbook(CHECK, inside=True, check_api_host="localhost", check_kubeconfig=path))
+    account = str(reader(cluster, tmp_path))
+    told = may(cluster, (*FORBIDDEN, *PERMITTED))
+    assert [one for one in FORBIDDEN if told[one] != "no"] == []
+    assert [one for one in PERMITTED if told[one] != "yes"] == []
+    checked = succeeded(lab.playbook(CHECK, inside=True, check_api_host="localhost", check_kubeconfig=account))
     assert switched.changed + checked.changed == []
+    for name in NAMES:
+        assert re.search(rf"- {name} +ipvs +ipvs +ipvs ", checked.output), checked.output
+
+
+def test_an_account_that_may_not_read_all_is_told_what_it_lacks(cluster: Cluster) -> None:
+    """The rights are those of the test before."""
+    config = {"kubeconfig": "/root/check/check.conf"}
+    taken = '[{"op": "replace", "path": "/rules/0/resources", "value": ["nodes"]}]'
+    cluster.kubectl("patch", "clusterrole", "kube-proxy-check", "--type=json", "-p", taken)
+    try:
+        words = cluster.control_plane.module_fails("cluster_services_info", config)
+    finally:
+        cluster.kubectl("delete", "-f", "/root/check/roles/check/files/reader.yml")
+    assert "Could not read the Services" in words
+    assert 'User "system:serviceaccount:kube-system:kube-proxy-check" cannot list resource "services"' in words
+    assert "Give this user that right" in words
+
+
+def test_the_api_is_asked_once_however_many_nodes_there_are(cluster: Cluster, tmp_path: Path) -> None:
+    with requests_counted(cluster) as (config, asked):
+        succeeded(check(cluster, tmp_path, limit=["w1"], check_kubeconfig=config).run)
+        of_one = asked()
+        succeeded(check(cluster, tmp_path, check_kubeconfig=config).run)
+        of_three = asked()
+    assert of_three == of_one
+    assert of_one == {**dict.fromkeys(LISTS, 1), **dict.fromkeys(READ_TWICE, 2), "/version": 1}
 
 
 def test_check_mode_after_changes_nothing(lab: Lab, cluster: Cluster) -> None:
@@ -273,37 +343,50 @@ def test_the_role_cluster_never_switches(lab: Lab, cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "kind"),
+    ("damage", "kind", "services"),
     [
-        ("ipvsadm -D -t {address}:80", "ERROR vip_missing"),
-        ("ip address del {address}/32 dev kube-ipvs0", "ERROR address_missing"),
-        ("ipvsadm -A -t {address}:81 -s rr", "WARNING vip_dead"),
+        ("ipvsadm -D -t {address}:80", "vip_missing", []),
+        (
+            "ip address del {address}/32 dev kube-ipvs0; ipvsadm -D -u {dns}:53",
+            "address_missing",
+            ["default/httpservice"],
+        ),
+        ("ipvsadm -A -t {address}:81 -s rr", "vip_dead", []),
     ],
 )
-def test_check_says_what_is_wrong(lab: Lab, cluster: Cluster, tutorial: Tutorial, damage: str, kind: str) -> None:
+def test_check_says_what_is_wrong(
+    cluster: Cluster, tutorial: Tutorial, tmp_path: Path, damage: str, kind: str, services: list[str]
+) -> None:
     """kube-proxy repairs some of it at its next sync: it is held still, so that what is seen is the damage. That is an error too."""
     node, address = cluster.nodes[2], tutorial.address()
+    dns = cluster.service("kube-dns", "kube-system")["spec"]["clusterIP"]
     node.run("kill -STOP $(pgrep -x kube-proxy)")
     try:
-        node.run(damage.format(address=address))
-        run = lab.playbook(CHECK, arguments=["--limit", "cp1,w2"])
+        node.run(damage.format(address=address, dns=dns))
+        found = check(cluster, tmp_path, limit=["cp1", "w2"], check_services=services)
     finally:
         node.run("kill -CONT $(pgrep -x kube-proxy)")
     whole = f"ip address show dev kube-ipvs0 | grep -q {address}/32 && ipvsadm -Ln | grep -q {address}:80"
-    node.wait("kube-proxy to have repaired it", f"{whole} && ! ipvsadm -Ln | grep -q {address}:81")
-    assert run.rc != 0, run.output
-    assert kind in run.output, run.output
-    assert any("kube_proxy_unreachable" in f for f in run.failures), run.output
+    repaired = f"ipvsadm -Ln | grep -q '^UDP *{dns}:53' && ! ipvsadm -Ln | grep -q {address}:81"
+    node.wait("kube-proxy to have repaired it", f"{whole} && {repaired}")
+    assert found.run.rc != 0, found.run.output
+    assert any("kube_proxy_unreachable" in f for f in found.run.failures), found.run.output
+    assert re.search(rf"(ERROR|WARNING) {kind} ", found.run.output), found.run.output
+    assert found.report["services"] == services
+    assert found.kinds("w2") - ADVICE == {kind, "kube_proxy_unreachable"}
+    assert found.kinds("cp1") - ADVICE == set()
+    assert found.groups == [("ipvs", "ipvs", ["ipvs"], ["cp1"]), ("ipvs", None, ["ipvs"], ["w2"])]
+    assert "Mixed modes" in found.run.output
 
 
-def test_check_says_what_another_mode_left(lab: Lab, cluster: Cluster) -> None:
+def test_check_says_what_another_mode_left(lab: Lab, cluster: Cluster, tmp_path: Path) -> None:
     """Only a kube-proxy that says its mode tells what another one's is, and in ipvs mode it leaves a chain of iptables mode alone.
     Nothing leads to this one: good to know, and no failure."""
     node = cluster.nodes[2]
     node.run("iptables -t nat -N KUBE-SVC-AAAAAAAAAAAAAAAA")
     try:
         shown = succeeded(lab.playbook(CHECK))
-        strict = lab.playbook(CHECK, check_fail_on="info")
+        strict = check(cluster, tmp_path, check_fail_on="info").run
     finally:
         node.run("iptables -t nat -X KUBE-SVC-AAAAAAAAAAAAAAAA")
     assert re.search(r"INFO leftover iptables chains of iptables mode on w2\b", shown.output), shown.output

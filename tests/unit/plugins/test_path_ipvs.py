@@ -7,6 +7,8 @@ by hand; weights and schedulers as ip_vs(4) and the kernel's C(ip_vs_rr.c) have 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.plugins.kube_paths import ends, hops, ipvs_readings, path_of, real, trace, virtual
@@ -76,6 +78,18 @@ def test_a_load_balancer_with_source_ranges() -> None:
     # The node itself is not in the ranges.
     assert "1 filter KUBE-IPVS-OUT-FILTER | drops | from 203.0.113.200/32" in found
     assert path["affinity"] == 10800
+    assert "Only 203.0.113.0/25 may connect." in path["sentence"]
+
+
+def test_source_ranges_without_a_network_let_nobody_in() -> None:
+    """The set of the networks has lost its member: KUBE-SOURCE-RANGES-FIREWALL ends in DROP."""
+    server = virtual("203.0.113.200", 443, real("192.168.178.7", 8443), sticky=10800)
+    readings = ipvs_readings(server)
+    emptied = tuple(
+        replace(one, members=()) if one.name == "KUBE-LOAD-BALANCER-SOURCE-CIDR" else one for one in readings.ipsets
+    )
+    path = path_of(trace("default/lb", "ipvs", replace(readings, ipsets=emptied)), "203.0.113.200")
+    assert "Nobody may connect: the rules for source ranges let no network in." in path["sentence"]
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,18 @@ def test_a_cluster_ip() -> None:
     assert answer["counters"].startswith("none")
 
 
+def test_rules_are_shown_as_nft_prints_them() -> None:
+    """C(nft list table ip kube-proxy) of nft 1.1.3 on the same node, without the comments."""
+    path = path_of(trace("default/httpservice", "nftables", nft_readings(), cluster_of_nft()), "10.96.14.237")
+    marked = [hop["rule"] for hop in path["hops"] if hop["place"] in ("chain services", "chain masquerading")]
+    assert marked == [
+        "ip daddr @cluster-ips ip saddr != 10.244.0.0/16 meta mark set meta mark | 0x00004000",
+        "ip daddr . meta l4proto . th dport vmap @service-ips",
+        "meta mark & 0x00004000 != 0x00000000 meta mark set meta mark ^ 0x00004000 masquerade fully-random",
+        "ct status dnat ip saddr . ip daddr . meta l4proto . th dport @hairpin-connections masquerade fully-random",
+    ]
+
+
 def test_a_node_port() -> None:
     path = path_of(trace("default/httpservice", "nftables", nft_readings(), cluster_of_nft()), "")
     assert hops(path) == [
