@@ -12,9 +12,12 @@ from __future__ import annotations
 import json
 import typing as t
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_api_words import VERBS, explain
 
 Object = t.Dict[str, t.Any]
 Query = t.Mapping[str, str]
@@ -85,6 +88,17 @@ def node(name: str) -> Ref:
     return Ref(f"/api/v1/nodes/{quote(name, safe='')}", f"Node {name}")
 
 
+def lease(namespace: str, name: str) -> Ref:
+    return _namespaced("/apis/coordination.k8s.io/v1", "leases", namespace, name, "Lease")
+
+
+def controller_revisions(namespace: str) -> Ref:
+    path = f"/apis/apps/v1/namespaces/{quote(namespace, safe='')}/controllerrevisions"
+    return Ref(path, f"the ControllerRevisions of namespace {namespace}")
+
+
+PODS = Ref("/api/v1/pods", "the pods")
+DISRUPTION_BUDGETS = Ref("/apis/policy/v1/poddisruptionbudgets", "the PodDisruptionBudgets")
 NODES = Ref("/api/v1/nodes", "the nodes")
 SERVICES = Ref("/api/v1/services", "the Services")
 ENDPOINT_SLICES = Ref("/apis/discovery.k8s.io/v1/endpointslices", "the EndpointSlices")
@@ -105,11 +119,13 @@ class KubeApi:
     :param transport: sends the requests
     :param server: its address, for messages
     :param kubeconfig: where its address and the credentials came from, for messages
+    :param date: the header C(Date) of an answer; raises C(TransportError)
     """
 
     transport: Transport
     server: str = "the API server"
     kubeconfig: str = "the kubeconfig"
+    date: t.Callable[[], str] = str
 
     def get(self, ref: Ref) -> Object:
         """One object. Raises C(NotFound) when there is none."""
@@ -145,6 +161,45 @@ class KubeApi:
         """PUT an object. Its C(metadata.resourceVersion) makes the server refuse (C(Conflict)) when it has changed."""
         return self._object("PUT", ref, {"fieldManager": FIELD_MANAGER}, body)
 
+    def create(self, ref: Ref, body: Object) -> Object:
+        """POST an object. Raises C(Conflict) when there is one of its name."""
+        collection = Ref(ref.path.rpartition("/")[0], ref.words)
+        return self._object("POST", collection, {"fieldManager": FIELD_MANAGER}, body)
+
+    def evict(self, namespace: str, name: str, uid: str) -> None:
+        """Ask for a pod's eviction, but only of the one with this uid (else C(Conflict)).
+
+        Status 429: a PodDisruptionBudget does not allow it now (or the server has too much to do).
+        """
+        target = pod(namespace, name)
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"namespace": namespace, "name": name},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        }
+        ref = Ref(f"{target.path}/eviction", f"the eviction of {target.words}")
+        answer = self._object("POST", ref, {}, body)
+        # What the server cannot do (a pod with two budgets) comes as a failure inside of an answer of 201.
+        if answer.get("kind") == "Status" and answer.get("status") == "Failure":
+            problem = TransportError(int(answer.get("code") or 500), str(answer.get("message") or ""))
+            raise self._in_words(f"Could not create {ref.words}", problem)
+
+    def now(self) -> datetime:
+        """The API server's clock, in whole seconds: the one clock that all its users share."""
+        try:
+            header = self.date()
+        except TransportError as error:
+            raise self._in_words("Could not read the API server's clock", error) from error
+        try:
+            return parsedate_to_datetime(header)
+        except (TypeError, ValueError) as error:
+            raise ApiError(
+                "Could not read the API server's clock",
+                f"the header Date of its answer is {header!r}",
+                f"Check that {self.kubeconfig} names an API server and nothing in front of it.",
+            ) from error
+
     def delete(self, ref: Ref, uid: str) -> None:
         """Delete an object, but only the one with this uid (else C(Conflict))."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
@@ -162,51 +217,23 @@ class KubeApi:
             value = json.loads(answer.decode("utf-8"))
         except ValueError as error:
             raise ApiError(
-                f"Could not {_VERBS[method]} {ref.words}",
+                f"Could not {VERBS[method]} {ref.words}",
                 f"{self.server} did not answer in JSON",
                 f"Check that {self.kubeconfig} names an API server and nothing in front of it.",
             ) from error
         if not isinstance(value, dict):
-            raise ApiError(f"Could not {_VERBS[method]} {ref.words}", f"{self.server} answered something else")
+            raise ApiError(f"Could not {VERBS[method]} {ref.words}", f"{self.server} answered something else")
         return value
 
     def _send(self, method: str, ref: Ref, query: Query, body: Object | None) -> bytes:
         try:
             return self.transport(method, ref.path, query, body)
         except TransportError as error:
-            raise self._in_words(f"Could not {_VERBS[method]} {ref.words}", error) from error
+            raise self._in_words(f"Could not {VERBS[method]} {ref.words}", error) from error
 
     def _in_words(self, failed: str, error: TransportError) -> ApiError:
         kind = {404: NotFound, 409: Conflict}.get(error.status, ApiError)
-        seen, remedy = _explain(error, self.server, self.kubeconfig)
+        seen, remedy = explain(error.status, error.message, self.server, self.kubeconfig)
         problem = kind(failed, seen, remedy)
         problem.status = error.status
         return problem
-
-
-_VERBS = {"GET": "read", "PUT": "change", "DELETE": "delete"}
-
-
-def _explain(error: TransportError, server: str, kubeconfig: str) -> tuple[str, str]:
-    if error.status == NO_ANSWER:
-        return (
-            f"{server} does not answer: {error.message}",
-            f"Check that the API server runs, and that {kubeconfig} names its address and certificate authority.",
-        )
-    seen = f"{server} says {error.status} {error.message}".rstrip()
-    return seen, _REMEDIES.get(error.status, "Look at the API server's log.").format(kubeconfig=kubeconfig)
-
-
-_REMEDIES = {
-    401: "The credentials in {kubeconfig} are not accepted (often an expired certificate or token): "
-    "name another file with the option kubeconfig.",
-    403: "Give this user that right, or name a kubeconfig that has it, such as /etc/kubernetes/admin.conf.",
-    404: "Check the names, and that the kubeconfig (option context) is that of the cluster you mean.",
-    409: "Something else changed it at the same time: run again.",
-    410: "The list grew old while it was read: run again.",
-    422: "The API server does not accept this object: see its words.",
-    429: "The API server has too much to do: run again later.",
-    500: "Look at the API server's log.",
-    503: "The API server is not ready: run again when it is.",
-    504: "The API server took too long: run again, or set a longer request_timeout.",
-}

@@ -57,6 +57,7 @@ def connect(params: t.Mapping[str, t.Any]) -> KubeApi:
         transport=_transport(dynamic, params["request_timeout"]),
         server=str(client.configuration.host),
         kubeconfig=kubeconfig,
+        date=_clock(dynamic, params["request_timeout"]),
     )
 
 
@@ -121,10 +122,30 @@ def _client(kube_config: t.Any, configuration: t.Any, kubeconfig: str, context: 
 
 
 def _transport(dynamic: t.Any, timeout: int) -> Transport:
+    request = _requester(dynamic, timeout)
+
+    def send(method: str, path: str, query: Query, body: Object | None) -> bytes:
+        return request(method, path, query, body)[0]
+
+    return send
+
+
+def _clock(dynamic: t.Any, timeout: int) -> t.Callable[[], str]:
+    """Go's HTTP server puts its time into every answer; C(/version) is the smallest one that everybody may read."""
+    request = _requester(dynamic, timeout)
+
+    def date() -> str:
+        return request("GET", "/version", {}, None)[1]
+
+    return date
+
+
+def _requester(dynamic: t.Any, timeout: int) -> t.Callable[[str, str, Query, Object | None], tuple[bytes, str]]:
+    """Sends a request; the body of the answer and its header C(Date)."""
     import urllib3
     from kubernetes.client.exceptions import ApiException
 
-    def send(method: str, path: str, query: Query, body: Object | None) -> bytes:
+    def request(method: str, path: str, query: Query, body: Object | None) -> tuple[bytes, str]:
         try:
             answer = dynamic.request(
                 method.lower(),
@@ -135,7 +156,7 @@ def _transport(dynamic: t.Any, timeout: int) -> Transport:
                 serialize=False,
                 _request_timeout=timeout,
             )
-            return bytes(answer.data)
+            return bytes(answer.data), str(answer.headers.get("Date") or "")
         except ApiException as error:
             raise TransportError(
                 error.status or NO_ANSWER, status_message(error.body) or str(error.reason or "")
@@ -143,7 +164,7 @@ def _transport(dynamic: t.Any, timeout: int) -> Transport:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise TransportError(NO_ANSWER, network_message(error)) from error
 
-    return send
+    return request
 
 
 def status_message(body: t.Any) -> str:

@@ -151,3 +151,29 @@ def test_only_the_servers_own_words_are_repeated() -> None:
 )
 def test_network_errors_name_the_reason_alone(error: OSError, words: str) -> None:
     assert network_message(error) == words
+
+
+def test_an_object_is_made_in_its_collection_and_evictions_at_the_pod() -> None:
+    asked: list[tuple[str, str, kube.Object | None]] = []
+
+    def transport(method: str, path: str, query: kube.Query, body: kube.Object | None) -> bytes:
+        del query
+        asked.append((method, path, body))
+        return b'{"kind": "Status", "status": "Success"}'
+
+    api = kube.KubeApi(transport)
+    api.create(kube.lease("kube-system", "x"), {"metadata": {"name": "x"}})
+    api.evict("shop", "web-1", "uid-1")
+    assert asked[0][:2] == ("POST", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases")
+    assert asked[1][:2] == ("POST", "/api/v1/namespaces/shop/pods/web-1/eviction")
+    assert asked[1][2] == {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"namespace": "shop", "name": "web-1"},
+        "deleteOptions": {"preconditions": {"uid": "uid-1"}},
+    }
+
+
+def test_the_servers_clock() -> None:
+    api = kube.KubeApi(lambda *_arguments: b"", date=lambda: "Sun, 22 Nov 2026 19:25:08 GMT")
+    assert api.now().isoformat() == "2026-11-22T19:25:08+00:00"
