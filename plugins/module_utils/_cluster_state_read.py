@@ -22,6 +22,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_obje
     releases_of,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod import is_kube_proxy, is_owned_by
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_switch_model import pair
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -41,9 +42,10 @@ def gather(api: kube.KubeApi, names: Names) -> dict[str, t.Any]:
     slices = api.list_all(kube.ENDPOINT_SLICES)
     releases = releases_of(image_of(daemon_set) if daemon_set else "", nodes)
     config, problem = _config(api, names)
-    uids = state_of.uids_by_node([pod for pod in pods if is_owned_by(pod, names.daemon_set)])
+    own = pair(names.daemon_set)
+    uids = state_of.uids_by_node([pod for pod in pods if is_owned_by(pod, own)])
     release = str(min(releases)) if releases else ""
-    running = [pod for pod in pods if is_owned_by(pod, names.daemon_set) or is_kube_proxy(pod)]
+    running = [pod for pod in pods if is_owned_by(pod, own) or is_kube_proxy(pod)]
     counts = state_of.count_by_node(running) if daemon_set else None
     state = state_of.build(services, slices, nodes, config, release, _service_cidrs(api))
     return {

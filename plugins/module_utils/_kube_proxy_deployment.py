@@ -18,6 +18,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import K
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config import KEY
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_deployment_layout import Object
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_deployment_owner import owner_of
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_switch_model import NOTE
 
 KUBEADM = "kubeadm"
 DAEMON_SET = "daemonset"
@@ -70,10 +71,13 @@ class Observed:
 def is_running(daemon_set: Object | None) -> bool:
     """Whether a DaemonSet wants pods anywhere. Calico's documentation switches kube-proxy off with a nodeSelector.
 
-    A DaemonSet that its controller has not looked at yet (its status is of an older generation) counts as running.
+    A DaemonSet that its controller has not looked at yet (its status is of an older generation) counts as running, and so
+    does one whose nodes a switch has moved to a second DaemonSet for a while.
     """
     if daemon_set is None:
         return False
+    if NOTE in layout.annotations_of(daemon_set):
+        return True
     status = daemon_set.get("status") or {}
     is_current = (status.get("observedGeneration") or 0) >= ((daemon_set.get("metadata") or {}).get("generation") or 1)
     return not is_current or bool(status.get("desiredNumberScheduled", 1))

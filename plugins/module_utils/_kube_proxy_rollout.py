@@ -27,6 +27,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod 
     is_owned_by,
     parse_pod,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_switch_model import NOTE
 
 CONFIG_VERSION = "netops.kube-proxy/config-version"
 # What `kubectl rollout restart` sets, so that people find this restart where they look for theirs.
@@ -80,7 +81,7 @@ class Rollout:
     @classmethod
     def of(cls, daemon_set: Object, pods: t.Iterable[Object]) -> Rollout:
         name = str((daemon_set.get("metadata") or {}).get("name"))
-        alive = [pod for pod in pods if is_alive(pod) and is_owned_by(pod, name)]
+        alive = [pod for pod in pods if is_alive(pod) and is_owned_by(pod, (name,))]
         members = [
             Member(parse_pod(pod), _version_of(pod), str((pod.get("metadata") or {}).get("creationTimestamp") or ""))
             for pod in alive
@@ -128,6 +129,12 @@ class Rollout:
         :raises KubeProxyError: for the strategy OnDelete, and for a DaemonSet that something else puts back
         """
         strategy = ((self.daemon_set.get("spec") or {}).get("updateStrategy") or {}).get("type")
+        if NOTE in annotations_of(self.daemon_set):
+            raise KubeProxyError(
+                f"DaemonSet {name_of(self.daemon_set)} restarts nothing by itself; nothing was changed",
+                "a switch to another mode, node by node, is in progress",
+                "Finish or undo it first (kube_proxy_switch tells how), or set rollout to false.",
+            )
         if strategy == "OnDelete":
             raise KubeProxyError(
                 f"DaemonSet {name_of(self.daemon_set)} restarts nothing by itself; nothing was changed",

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_api as kube
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_deployment import name_of
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod import (
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_deployment_layout import labels_of
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod import ProxyPod
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod_watch import (
     CRASHES,
     POLL_SECONDS,
     Life,
-    ProxyPod,
     last_words,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_rollout import Member, Rollout, Version
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_switch_model import LABEL
 
 # How many late nodes are described; the rest are named.
 _DESCRIBED = 3
@@ -112,7 +114,8 @@ class RolloutWork:
     def _without_pod(self, missing: int) -> str:
         """The nodes without a pod, where these are all the missing ones: others may be none of the DaemonSet's."""
         try:
-            names = {name_of(node) for node in self.api.list_all(kube.NODES)}
+            # A node with the label is the second pair's while a switch lasts.
+            names = {name_of(node) for node in self.api.list_all(kube.NODES) if LABEL not in labels_of(node)}
             names -= {member.pod.node for member in self.read().members}
         except kube.ApiError:
             return ""

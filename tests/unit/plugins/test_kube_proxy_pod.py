@@ -13,11 +13,11 @@ import pytest
 from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Steps, converge
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_api import TransportError
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod import (
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod import parse_pod
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod_work import (
     PodPlan,
     PodWork,
     Restart,
-    parse_pod,
     render,
 )
 from tests.unit.plugins.kube_api_server import FakeServer
