@@ -133,7 +133,8 @@ class ModeWork:
             rollout = rollout.done(version) if more else rollout
         return Plan(before, ModeState(before.config.with_text(edit.after), version, rollout), operations, actions)
 
-    def _refuse(self, before: ConfigMap, edit: Edit) -> None:
+    def refuse(self, edit: Edit) -> None:
+        """Raise where kube-proxy of this cluster's release would not start with the edited text."""
         problems = [finding.message for finding in self.findings(edit.after) if finding.severity == "error"]
         if problems:
             mode = self.wanted.mode or edit.mode_before
@@ -141,6 +142,9 @@ class ModeWork:
         wrong = refusals(read_document(edit.after).values, self.surroundings.releases)
         if wrong:
             raise InvalidInput("kube-proxy would not start with this configuration", remedy=" ".join(wrong))
+
+    def _refuse(self, before: ConfigMap, edit: Edit) -> None:
+        self.refuse(edit)
         if edit.actions and before.resource.get("immutable"):
             raise KubeProxyError(
                 f"{self._ref().words} is immutable",
