@@ -17,6 +17,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config import KEY, Edit
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_deployment import name_of
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_deployment_layout import Object
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_mode import ATTEMPTS, ModeWork
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_objects import Names, config_text
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_switch_model import SUFFIX
@@ -149,16 +150,28 @@ class SwitchWork:
             return self._wait(state, lambda seen: seen.is_observed, op)
         if op.kind == steps.WAIT_COUNTED:
             return self._wait(state, lambda seen: seen.is_counted or bool(seen.stale_pods()), op)
-        if op.what == steps.POD:
-            answer = self.api.replace(kube.pod(self.names.namespace, op.body["metadata"]["name"]), dict(op.body))
-            same = answer["metadata"]["uid"]
-            return replace(state, pods=tuple(answer if pod["metadata"]["uid"] == same else pod for pod in state.pods))
+        if op.what == steps.PODS:
+            return self._mark(state, op.pods)
         ref = self._ref(op.what)
         if op.kind == steps.DELETE:
             self.api.delete(ref, op.body["metadata"]["uid"])
             return state.having(op.what, None)
         write = self.api.create if op.kind == steps.CREATE else self.api.replace
         return state.having(op.what, write(ref, dict(op.body)))
+
+    def _mark(self, state: SwitchState, pods: t.Sequence[Object]) -> SwitchState:
+        """One that somebody else has changed or deleted does not hold up the others."""
+        answers: dict[str, Object] = {}
+        problem: kube.ApiError | None = None
+        for pod in pods:
+            metadata = pod["metadata"]
+            try:
+                answers[metadata["uid"]] = self.api.replace(kube.pod(self.names.namespace, metadata["name"]), dict(pod))
+            except (kube.Conflict, kube.NotFound) as error:
+                problem = error
+        if problem is not None:
+            raise problem
+        return replace(state, pods=tuple(answers.get(pod["metadata"]["uid"], pod) for pod in state.pods))
 
     def _wait(self, state: SwitchState, is_done: t.Callable[[SwitchState], bool], op: Op) -> SwitchState:
         """The API server may be away in between: it is asked again."""

@@ -16,6 +16,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_depl
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_deployment_layout import Object, labels_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_deployment_owner import owner_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod import (
+    ProxyPod,
     is_kube_proxy,
     is_owned_by,
     is_there,
@@ -44,6 +45,7 @@ def facts(state: SwitchState) -> dict[str, t.Any]:
     """The phase, the modes, and every node with the pod that is there."""
     note = state.note
     configured = mode_in(state.config)
+    pods = _pods_by_node(state)
     return {
         "phase": phase(state),
         "mode": {
@@ -51,7 +53,7 @@ def facts(state: SwitchState) -> dict[str, t.Any]:
             "after": state.mode or configured,
             "configured": configured,
         },
-        "nodes": [_node_facts(node, state) for node in sorted(state.nodes, key=name_of)],
+        "nodes": [_node_facts(node, pods.get(name_of(node), [])) for node in sorted(state.nodes, key=name_of)],
     }
 
 
@@ -59,16 +61,8 @@ def mode_in(config: Object) -> str:
     return str(read_document(config["data"][KEY]).values.get("mode") or "")
 
 
-def _node_facts(node: Object, state: SwitchState) -> dict[str, t.Any]:
-    own = model.pair(state.name)
-    found = [
-        parse_pod(pod)
-        for pod in state.pods
-        if (pod.get("spec") or {}).get("nodeName") == name_of(node)
-        and is_there(pod)
-        and (is_owned_by(pod, own) or is_kube_proxy(pod))
-    ]
-    pod = min(found, key=lambda one: (one.leaving, not one.ready, one.name), default=None)
+def _node_facts(node: Object, pods: t.Sequence[ProxyPod]) -> dict[str, t.Any]:
+    pod = min(pods, key=lambda one: (one.leaving, not one.ready, one.name), default=None)
     return {
         "name": name_of(node),
         "label": str(labels_of(node).get(model.LABEL) or ""),
@@ -76,6 +70,16 @@ def _node_facts(node: Object, state: SwitchState) -> dict[str, t.Any]:
         "uid": pod.uid if pod else "",
         "ready": bool(pod and pod.ready and not pod.leaving),
     }
+
+
+def _pods_by_node(state: SwitchState) -> dict[str, list[ProxyPod]]:
+    own = model.pair(state.name)
+    found: dict[str, list[ProxyPod]] = {}
+    for pod in state.pods:
+        if is_there(pod) and (is_owned_by(pod, own) or is_kube_proxy(pod)):
+            parsed = parse_pod(pod)
+            found.setdefault(parsed.node, []).append(parsed)
+    return found
 
 
 def refuse_present(state: SwitchState, mode: str) -> None:

@@ -30,17 +30,18 @@ WAIT_COUNTED = "wait until the controller knows its pods"
 ORIGINAL = "original"
 SECOND_CONFIG = "second_config"
 SECOND = "second"
-POD = "pod"
+PODS = "pods"
 
 
 @dataclass(frozen=True)
 class Op:
-    """One request (or one wait): the object as it shall be, and the state then."""
+    """One request (or one wait): the object as it shall be. C(pods) are many of one kind, a request each."""
 
     kind: str
     what: str
     body: Object
     words: str
+    pods: tuple[Object, ...] = ()
 
 
 Step = t.Tuple[Op, SwitchState]

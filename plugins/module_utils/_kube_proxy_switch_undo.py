@@ -17,11 +17,12 @@ from dataclasses import replace
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_proxy_switch_model as model
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_deployment import name_of
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_deployment_layout import Object
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_switch_state import SwitchState
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_switch_steps import (
     DELETE,
     ORIGINAL,
-    POD,
+    PODS,
     REPLACE,
     SECOND,
     SECOND_CONFIG,
@@ -71,16 +72,21 @@ def observe_step(state: SwitchState) -> Step | None:
 
 
 def adopt_step(state: SwitchState) -> Step | None:
-    """The next pod that was made while the guard was there, with the mark of the template as it is."""
+    """The pods that were made while the guard was there, with the mark of the template as it is."""
     stale = state.stale_pods() if state.note else []
     if not stale:
         return None
-    pod = min(stale, key=name_of)
+    marked = {str(pod["metadata"]["uid"]): _marked(pod, state.revision) for pod in stale}
+    names = ", ".join(sorted(name_of(pod) for pod in stale))
+    words = f"mark as pods of the pod template, so that they are not restarted: {names}"
+    pods = tuple(marked.get(str(pod["metadata"]["uid"]), pod) for pod in state.pods)
+    return Op(REPLACE, PODS, state.original, words, tuple(marked.values())), replace(state, pods=pods)
+
+
+def _marked(pod: Object, revision: str) -> dict[str, t.Any]:
     body = copy.deepcopy(dict(pod))
-    body["metadata"]["labels"][model.REVISION] = state.revision
-    words = f"mark pod {name_of(pod)} as one of the pod template, so that it is not restarted"
-    pods = tuple(body if one is pod else one for one in state.pods)
-    return Op(REPLACE, POD, body, words), replace(state, pods=pods)
+    body["metadata"]["labels"][model.REVISION] = revision
+    return body
 
 
 def count_step(state: SwitchState) -> Step | None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 import typing as t
+from dataclasses import replace
 
 import pytest
 
@@ -210,7 +212,7 @@ def test_there_and_back_with_a_node_that_ran_on_the_second_pair(affinity: Object
     assert essence(cluster) == before
     cluster.rounds(20)
     assert cluster.uids() == back
-    assert any("mark pod kube-system/kube-proxy-" in action for action in plan.actions)
+    assert any(action.startswith("mark as pods of the pod template") for action in plan.actions)
     assert cluster.deleted == ["w1", "w1"]
     assert "kube-proxy-switch" not in str(list(cluster.objects))
 
@@ -272,11 +274,15 @@ def lives(
     return [number for number, (method, _path) in enumerate(cluster.asked) if method != "GET" or not writes]
 
 
-def moved_and_back(cluster: SwitchCluster) -> None:
+def moved_and_back_of(cluster: SwitchCluster, *names: str) -> None:
     present(cluster)
-    for name in ("w1", "w2"):
+    for name in names:
         move(cluster, name, True)
         move(cluster, name, False)
+
+
+def moved_and_back(cluster: SwitchCluster) -> None:
+    moved_and_back_of(cluster, "w1", "w2")
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["request lost", "answer lost"])
@@ -573,3 +579,34 @@ def test_the_planner_of_the_mode_refuses() -> None:
     with pytest.raises(KubeProxyError, match="would not start with this configuration"):
         present(cluster, "ipvs", ipvs={"minSyncPeriod": "60s", "syncPeriod": "5s"})
     assert cluster.writes == []
+
+
+def test_a_thousand_nodes_that_have_all_been_moved() -> None:
+    """One step marks all pods: a plan for each would take the square of their number."""
+    cluster = SwitchCluster("cp1", "w1")
+    moved_and_back_of(cluster, "w1")
+    state = undoing(cluster).read()
+    stale = [pod for pod in state.own_pods() if pod["spec"]["nodeName"] == "w1"]
+    many = tuple(
+        {**stale[0], "metadata": {**stale[0]["metadata"], "name": f"kube-proxy-{number}", "uid": f"many-{number}"}}
+        for number in range(1000)
+    )
+    started = time.process_time()
+    plan = undoing(cluster).plan(replace(state, pods=(*state.pods, *many)))
+    assert time.process_time() - started < 5
+    assert [len(op.pods) for op in plan.operations if op.pods] == [1001]
+
+
+def test_a_pod_that_goes_while_it_is_marked() -> None:
+    cluster = SwitchCluster("cp1", "w1", "w2")
+    before = essence(cluster)
+    moved_and_back_of(cluster, "w1", "w2")
+    task = undoing(cluster)
+    plan = task.plan(task.read())
+    gone = next(path for path, one in cluster.objects.items() if (one.get("spec") or {}).get("nodeName") == "w1")
+    cluster.end(gone)
+    task.apply(plan)
+    cluster.rounds(20)
+    assert essence(cluster) == before
+    assert cluster.running() == {"cp1": "kube-proxy", "w1": "kube-proxy", "w2": "kube-proxy"}
+    assert cluster.deleted.count("w2") == 2
