@@ -7,7 +7,7 @@
 The state is plain JSON: C(services), C(slices) and C(nodes) reduced to the fields that C(_service_model) reads,
 C(service_cidrs) (the networks of ClusterIPs), C(config) (the KubeProxyConfiguration as written, null when there is none to
 read), the C(release) of kube-proxy, and C(kube_proxy_pods) (how many each node has, null where nobody knows which they are).
-C(rv) of a Service or slice is its C(resourceVersion).
+C(rv) of a Service or slice is its C(resourceVersion). While a switch lasts, nodes that it has C(moved) read C(second_config).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import typing as t
 from collections import Counter
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod import is_alive
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_switch_model import is_moved
 from ansible_collections.netops.kube_proxy.plugins.module_utils._packed import pack, unpack
 
 Object = t.Mapping[str, t.Any]
@@ -59,6 +60,13 @@ def decode(text: str) -> State:
     """The state of C(encode). Raises C(InvalidInput) for anything else."""
     remedy = "Hand over the value 'state' that cluster_services_info of this collection returned."
     return unpack(text, "the state of a cluster", VERSION, remedy)
+
+
+def config_of(state: Object, node: str) -> Object | None:
+    """The configuration that the kube-proxy of that node reads, None when there is none to read."""
+    moved = any(one.get("moved") for one in state["nodes"] if one["name"] == node)
+    found: Object | None = state.get("second_config" if moved else "config")
+    return found
 
 
 def object_versions(state: Object) -> dict[str, str]:
@@ -120,6 +128,7 @@ def reduce_node(node: Object) -> State:
         "zone": (metadata.get("labels") or {}).get(ZONE) or "",
         "addresses": [_kept(one, ("type", "address")) for one in status.get("addresses") or []],
         "podCIDRs": (node.get("spec") or {}).get("podCIDRs") or [],
+        **({"moved": True} if is_moved(node) else {}),
     }
 
 

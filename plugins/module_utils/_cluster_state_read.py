@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _cluster_state as state_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _kube_api as kube
@@ -22,7 +23,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_obje
     releases_of,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod import is_kube_proxy, is_owned_by
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_switch_model import pair
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_switch_model import SUFFIX, is_moved, pair
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -42,6 +43,7 @@ def gather(api: kube.KubeApi, names: Names) -> dict[str, t.Any]:
     slices = api.list_all(kube.ENDPOINT_SLICES)
     releases = releases_of(image_of(daemon_set) if daemon_set else "", nodes)
     config, problem = _config(api, names)
+    second, second_problem = _second_config(api, names, nodes)
     own = pair(names.daemon_set)
     uids = state_of.uids_by_node([pod for pod in pods if is_owned_by(pod, own)])
     release = str(min(releases)) if releases else ""
@@ -50,10 +52,10 @@ def gather(api: kube.KubeApi, names: Names) -> dict[str, t.Any]:
     state = state_of.build(services, slices, nodes, config, release, _service_cidrs(api))
     return {
         "changed": False,
-        "state": state_of.encode({**state, "kube_proxy_pods": counts}),
+        "state": state_of.encode({**state, **second, "kube_proxy_pods": counts}),
         "nodes": [state_of.describe_node(node, uids) for node in nodes],
         "config": effective(config, min(releases, default=None)) if config is not None else {},
-        "config_problem": problem,
+        "config_problem": " ".join(filter(None, (problem, second_problem))),
         "kubernetes_service": state_of.kubernetes_service(services),
         "counts": {
             "services": len(services),
@@ -70,6 +72,14 @@ def _service_cidrs(api: kube.KubeApi) -> list[kube.Object]:
         return api.list_all(kube.SERVICE_CIDRS)
     except kube.NotFound:
         return []
+
+
+def _second_config(api: kube.KubeApi, names: Names, nodes: t.Sequence[kube.Object]) -> tuple[dict[str, t.Any], str]:
+    """What the nodes read that a switch has moved; nothing is asked for where there are none."""
+    if not any(is_moved(node) for node in nodes):
+        return {}, ""
+    config, problem = _config(api, replace(names, config_map=names.config_map + SUFFIX))
+    return {"second_config": config}, problem
 
 
 def _config(api: kube.KubeApi, names: Names) -> tuple[dict[str, t.Any] | None, str]:

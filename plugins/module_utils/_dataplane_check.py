@@ -106,7 +106,7 @@ def _fingerprint(judge: Judge) -> str:
     """What else than Services and their endpoints decides what a node should have."""
     state = judge.state
     raw = [one for one in state["nodes"] if one["name"] == judge.node.view.name]
-    return json.dumps([raw, state["config"], state["release"]], sort_keys=True)
+    return json.dumps([raw, judge.node.written, state["release"]], sort_keys=True)
 
 
 def _told(suspects: t.Iterable[rounds.Suspect]) -> dict[str, t.Any]:

@@ -46,6 +46,11 @@ def pair(daemon_set: str) -> tuple[str, str]:
     return daemon_set, daemon_set + SUFFIX
 
 
+def is_moved(node: Object) -> bool:
+    """Whether the second pair runs the node."""
+    return labels_of(node).get(LABEL) not in (None, "", SWITCHING)
+
+
 @dataclass(frozen=True)
 class Note:
     """How things were when the switch began, and where it goes. Kept in the original DaemonSet.

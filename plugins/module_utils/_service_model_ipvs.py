@@ -54,7 +54,7 @@ def node_addresses(port: ServicePort, node: Node) -> tuple[str, ...]:
 def entries(state: Object, node: Node) -> list[Entry]:
     """Every entry of this node, each key once: a key that two Services claim goes to the first."""
     found: dict[Key, Entry] = {}
-    for port in service_ports(state, node.view):
+    for port in service_ports(state, node.view, node.config.get("featureGates") or {}):
         for entry in claims_of(port, node):
             found.setdefault(entry.key, entry)
     return [found[key] for key in sorted(found)]

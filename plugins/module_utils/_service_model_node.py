@@ -17,6 +17,7 @@ import typing as t
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import config_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_effective import effective
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_release import Release, parse_release
@@ -95,10 +96,10 @@ def node_with(state: Object, name: str, addresses: NodeAddresses) -> Node:
     :param addresses: those of loopback among them
     :raises InvalidInput: when the API has no such node, or the state no configuration of kube-proxy
     """
-    written = state.get("config")
+    written = config_of(state, name)
     if written is None:
         raise InvalidInput(
-            "The state of the cluster holds no kube-proxy configuration",
+            f"The state of the cluster holds no kube-proxy configuration for node {name}",
             remedy="See config_problem in what cluster_services_info returned.",
         )
     config = effective(written)

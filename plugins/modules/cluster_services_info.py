@@ -14,6 +14,8 @@ description:
   - Lists Services, EndpointSlices, nodes and kube-proxy's pods, and reads its ConfigMap, once each.
   - Returns what kube-proxy makes its decisions from as one compressed text. The filter P(netops.kube_proxy.node_virtual_servers#filter)
     turns it into what kube-proxy should have programmed on a node.
+  - While a switch lasts (M(netops.kube_proxy.kube_proxy_switch)), a node that it has moved is one with the second ConfigMap's
+    configuration in RV(state).
   - Reads only. A missing or broken ConfigMap is returned as RV(config_problem), it is not a failure.
 extends_documentation_fragment:
   - netops.kube_proxy._attributes
@@ -80,7 +82,9 @@ config:
   returned: success
   type: dict
 config_problem:
-  description: Why there is no configuration to read. Empty when there is one.
+  description:
+    - Why there is no configuration to read. Empty when there is one.
+    - Where nodes read a switch's second ConfigMap, also why that one cannot be read.
   returned: success
   type: str
 kubernetes_service:

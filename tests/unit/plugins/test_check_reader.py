@@ -21,7 +21,7 @@ import yaml
 from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state_read import gather
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_api import ApiError, TransportError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_objects import Names, look_around
-from tests.unit.plugins.kube_api_server import DAEMON_SET, FakeServer
+from tests.unit.plugins.kube_api_server import CONFIG_MAP, DAEMON_SET, FakeServer, node
 
 NAMES = Names("kube-system", "kube-proxy", "kube-proxy")
 MANIFEST = Path(__file__).parents[3] / "roles" / "check" / "files" / "reader.yml"
@@ -70,6 +70,9 @@ def guarded(allowed: t.Collection[Right], *, with_daemon_set: bool = True) -> Fa
         server.lists[path] = []
     server.lists["/api/v1/namespaces/kube-system/pods"] = []
     server.lists["/apis/apps/v1/daemonsets"] = []
+    # A node that a switch has moved: its kube-proxy reads the second ConfigMap.
+    server.lists["/api/v1/nodes"] = [node("cp1", **{"kube-proxy.netops/mode": "iptables"})]
+    server.objects[CONFIG_MAP + "-switch"] = copy.deepcopy(server.objects[CONFIG_MAP])
     if not with_daemon_set:
         del server.objects[DAEMON_SET]
 

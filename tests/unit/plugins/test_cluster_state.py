@@ -21,7 +21,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state_r
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_api import ApiError, TransportError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_objects import Names
-from tests.unit.plugins.kube_api_server import CONFIG_MAP, DAEMON_SET, FakeServer
+from tests.unit.plugins.kube_api_server import CONFIG_MAP, DAEMON_SET, FakeServer, node
 from tests.unit.plugins.kube_services import endpoint, endpoint_slice, service
 
 NAMES = Names("kube-system", "kube-proxy", "kube-proxy")
@@ -139,6 +139,61 @@ def test_a_broken_configmap_is_a_finding() -> None:
     the_server = server()
     the_server.edit_config("mode: [")
     assert "is not YAML" in gather(the_server.api, NAMES)["config_problem"]
+
+
+SECOND = CONFIG_MAP + "-switch"
+LABEL = "kube-proxy.netops/mode"
+
+
+def moved(label: str, second: str | None = "mode: ipvs") -> FakeServer:
+    """A switch to ipvs under way: two nodes, the second one with that label."""
+    found = server()
+    labels = {LABEL: label} if label else {}
+    found.lists["/api/v1/nodes"] = [node("cp1"), node("w1", **labels)]
+    if second is not None:
+        found.objects[SECOND] = copy.deepcopy(found.objects[CONFIG_MAP])
+        found.objects[SECOND]["data"]["config.conf"] = (
+            f"apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n{second}\n"
+        )
+    return found
+
+
+def test_a_moved_node_reads_the_second_configuration() -> None:
+    the_server = moved("ipvs")
+    result = gather(the_server.api, NAMES)
+    state = state_of.decode(result["state"])
+    configs = {name: state_of.config_of(state, name) for name in ("cp1", "w1", "gone")}
+    assert {name: config and config["mode"] for name, config in configs.items()} == {
+        "cp1": "iptables",
+        "w1": "ipvs",
+        "gone": "iptables",
+    }
+    assert result["config_problem"] == ""
+    assert result["config"]["mode"] == "iptables"
+
+
+@pytest.mark.parametrize("label", ["", "switching"])
+def test_the_second_configuration_is_not_asked_for_where_no_node_has_moved(label: str) -> None:
+    """Between the two nobody runs, and what the kernel holds may be either's."""
+    the_server = moved(label)
+    state = state_of.decode(gather(the_server.api, NAMES)["state"])
+    assert ("GET", SECOND) not in the_server.asked
+    assert state_of.config_of(state, "w1") == state["config"]
+
+
+@pytest.mark.parametrize(
+    ("second", "problem"),
+    [(None, "There is no ConfigMap kube-system/kube-proxy-switch."), ("mode: [", "is not YAML")],
+)
+def test_a_second_configuration_that_cannot_be_read_is_told_and_no_other_takes_its_place(
+    second: str | None, problem: str
+) -> None:
+    result = gather(moved("ipvs", second).api, NAMES)
+    assert problem in result["config_problem"]
+    assert result["config"]["mode"] == "iptables"
+    state = state_of.decode(result["state"])
+    assert state_of.config_of(state, "w1") is None
+    assert state_of.config_of(state, "cp1") == state["config"]
 
 
 def test_what_kube_proxy_does_not_read_is_left_out() -> None:

@@ -54,3 +54,21 @@ def test_services_are_those_that_the_running_release_sees(
 def test_families_are_those_that_the_running_release_serves(api: str, says: str, families: tuple[int, ...]) -> None:
     """platformCheckSupported: from 1.36 on without IPv6 where the kernel has it switched off."""
     assert judge(api, says, links(lo=["127.0.0.1"], eth0=[NODE_IP])).node.families == families
+
+
+@pytest.mark.parametrize(
+    ("label", "configured", "scheduler", "kinds"),
+    [("ipvs", "ipvs", "lc", set()), ("", "iptables", "", {"mode_not_configured"})],
+)
+def test_a_node_is_judged_by_the_configuration_that_its_own_kube_proxy_reads(
+    label: str, configured: str, scheduler: str, kinds: set[str]
+) -> None:
+    """While a switch lasts: the label of the node says which."""
+    the = {**THE_NODE, "metadata": {**THE_NODE["metadata"], "labels": {"kube-proxy.netops/mode": label}}}
+    state = cluster(SERVICES, (), {**DETECTOR, "mode": "iptables"}, "1.37", [the])
+    state["second_config"] = {**DETECTOR, "mode": "ipvs", "ipvs": {"scheduler": "lc"}}
+    sight = Sight(True, Readings(), Kernel(), {"running_mode": "ipvs", "version": "v1.37.2", "reachable": True})
+    found = Judge(state, the_node(state), sight)
+    assert (found.summary()["configured_mode"], found.summary()["checked_mode"]) == (configured, "ipvs")
+    assert found.node.config["ipvs"]["scheduler"] == scheduler
+    assert {one.finding.kind for one in found.suspects()} & {"mode_not_configured"} == kinds

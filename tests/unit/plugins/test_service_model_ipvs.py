@@ -395,7 +395,7 @@ BAD_INPUT: list[tuple[tuple[t.Any, ...], dict[str, t.Any], str]] = [
     ((encode(cluster([])), NODE, "eth0"), {}, "These are not the addresses of a node"),
     ((encode(cluster([])), NODE, ["eth0"]), {}, "These are not the addresses of a node"),
     ((encode(cluster([])), NODE, LINKS), {"mode": "ipv"}, "mode must be one of iptables, ipvs, nftables"),
-    ((NO_CONFIG, NODE, LINKS), {}, "holds no kube-proxy configuration"),
+    ((NO_CONFIG, NODE, LINKS), {}, "holds no kube-proxy configuration for node"),
 ]
 
 
