@@ -20,6 +20,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look 
     look,
     own_name,
     read_node_addresses,
+    read_objects,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netops.kube_proxy.plugins.module_utils._finding_model import SEVERITIES, worst_first
@@ -36,9 +37,9 @@ LOOK, LOOK_AGAIN, CONFIRM = "look", "look_again", "confirm"
 
 
 class Question(t.NamedTuple):
-    """The module's options, checked. C(before) is what the step before brought."""
+    """The module's options, checked. C(state) is packed still; C(before) is what the step before brought."""
 
-    state: t.Mapping[str, t.Any]
+    state: str
     step: str
     before: rounds.Suspicion | None
     node: str | None
@@ -60,7 +61,7 @@ def question(params: t.Mapping[str, t.Any]) -> Question:
         if name.count("/") != 1 or not all(name.split("/")):
             raise InvalidInput(f"services: {name!r} names no Service", remedy="Write it as namespace/name.")
     return Question(
-        state_of.decode(params["state"]),
+        params["state"],
         step,
         rounds.decode(text) if step != LOOK else None,
         params["node"],
@@ -71,24 +72,46 @@ def question(params: t.Mapping[str, t.Any]) -> Question:
     )
 
 
+class _Seen(t.NamedTuple):
+    """What one look is about, and what it leaves for the report."""
+
+    suspects: list[rounds.Suspect]
+    versions: dict[str, str]
+    around: str
+    summary: dict[str, t.Any]
+    settled: bool | None
+
+
 def answer(asked: Question, runner: Runner, files: Files) -> dict[str, t.Any]:
     """Go one step.
 
+    :raises InvalidInput: when the state is none
     :raises KubeProxyError: when the node cannot be told or read
     """
-    node = node_with(asked.state, asked.node or own_name(files), read_node_addresses(files))
-    kube_proxy = kube_proxy_at(*asked.addresses, node.config)
-    settled = _settle(asked, kube_proxy, node) if asked.before else None
-    wanted = Wanted(node.config["mode"], {"ipvs": node.config["ipvs"]})
-    judge = Judge(asked.state, node, look(kube_proxy, wanted, runner, files), asked.mode)
-    suspects = [one for one in judge.suspects() if _is_asked_for(asked, one)]
-    versions, around = state_of.object_versions(asked.state), _fingerprint(judge)
+    seen = _look(asked, runner, files)
+    suspects = seen.suspects
     if asked.before:
         suspects = rounds.seen_again(asked.before, suspects)
     if asked.before and asked.step == CONFIRM:
-        suspects = rounds.unchanged(asked.before, suspects, versions, around)
-    text = rounds.suspicion(suspects, versions, around).encode() if suspects and asked.step != CONFIRM else ""
-    return {**judge.summary(), **_told(suspects), "suspects": text, "settled": settled}
+        suspects = rounds.unchanged(asked.before, suspects, seen.versions, seen.around)
+    text = ""
+    if suspects and asked.step != CONFIRM:
+        text = rounds.suspicion(suspects, seen.versions, seen.around).encode()
+    return {**seen.summary, **_told(suspects), "suspects": text, "settled": seen.settled}
+
+
+def _look(asked: Question, runner: Runner, files: Files) -> _Seen:
+    """All that is read of the kernel and worked out from the API ends here: the report of a whole cluster is as large again."""
+    # A program starts the faster the less this process holds: the kernel first, unless kube-proxy has to be waited for.
+    readings = None if asked.before else read_objects(runner, files)
+    state = state_of.decode(asked.state)
+    node = node_with(state, asked.node or own_name(files), read_node_addresses(files))
+    kube_proxy = kube_proxy_at(*asked.addresses, node.config)
+    settled = _settle(asked, kube_proxy, node) if asked.before else None
+    wanted = Wanted(node.config["mode"], {"ipvs": node.config["ipvs"]})
+    judge = Judge(state, node, look(kube_proxy, wanted, files, readings or read_objects(runner, files)), asked.mode)
+    suspects = [one for one in judge.suspects() if _is_asked_for(asked, one)]
+    return _Seen(suspects, state_of.object_versions(state), _fingerprint(judge), judge.summary(), settled)
 
 
 def _settle(asked: Question, kube_proxy: KubeProxy, node: Node) -> bool | None:

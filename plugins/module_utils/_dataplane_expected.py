@@ -55,7 +55,11 @@ def expected(state: t.Mapping[str, t.Any], node: Node, mode: str) -> Dataplane:
     if mode not in _MODES:
         raise InvalidInput(f"mode must be one of {', '.join(_MODES)}", f"it is {mode!r}")
     there = node.in_mode(mode)
-    ports = served_ports(state, there)
+    return expected_of(served_ports(state, there), there, mode)
+
+
+def expected_of(ports: t.Sequence[ServicePort], there: Node, mode: str) -> Dataplane:
+    """The same for L(served_ports), and the node in this mode."""
     entries, contested = _settled(_MODES[mode].claims(ports, there))
     return Dataplane(mode, entries, _MODES[mode].parts(ports, there), contested=contested)
 

@@ -31,6 +31,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_expec
     external,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import REJECT, Destination, Part
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import where
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import Node, chosen_addresses
 
 if t.TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _claims_of(port: ServicePort, masquerade: str, ranges: tuple[str, ...]) -> t
 
 def _elsewhere(port: ServicePort) -> tuple[Destination, ...]:
     used = (*port.endpoints.cluster, *port.endpoints.local)
-    return tuple(sorted({(one.address, one.port) for one in used if not one.is_local}))
+    return tuple(sorted({where(one) for one in used if not one.is_local}))
 
 
 def parts(ports: t.Iterable[ServicePort], node: Node) -> dict[Part, dict[str, str]]:

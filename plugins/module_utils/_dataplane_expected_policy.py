@@ -29,6 +29,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model
     Entry,
     Key,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import where
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model import ServicePort
@@ -100,7 +101,7 @@ def _refused(port: ServicePort, key: Key, verdict: str, policy: str | None, sour
 
 
 def _destinations(endpoints: t.Iterable[Endpoint]) -> tuple[Destination, ...]:
-    return tuple(sorted((one.address, one.port) for one in endpoints))
+    return tuple(sorted(map(where, endpoints)))
 
 
 def cluster_ip_masquerade(node: Node, family: int, section: str) -> str:

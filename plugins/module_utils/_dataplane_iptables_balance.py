@@ -11,7 +11,6 @@ to 1.37.
 from __future__ import annotations
 
 import typing as t
-from collections import Counter
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptables_rules import (
     INTERFACE,
@@ -21,10 +20,17 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptab
     SOCKET,
     SOURCE,
     Rule,
+    end_of,
     endpoint,
     host,
     number,
     parse_rule,
+    share_of,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptables_shares import (
+    Flaw,
+    forgetful,
+    unfair,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import (
     CLUSTER,
@@ -43,14 +49,9 @@ LOCAL_CHAINS = "KUBE-SVL-"
 _ENDPOINTS = "KUBE-SEP-"
 # These targets neither keep a packet from the rules behind them nor change it.
 _HARMLESS = ("", "LOG", "NFLOG", "ULOG", "AUDIT", "TRACE")
-# The kernel keeps 31 bits of a probability, kube-proxy gives ten decimals of it.
-_SAME_SHARE = 1e-9
 
 Port = t.Tuple[str, str, int]
 """Address, protocol and port."""
-
-Flaw = t.Tuple[str, str]
-"""What is expected, and what is there."""
 
 
 class Lead(t.NamedTuple):
@@ -102,7 +103,6 @@ class Nat:
         self.chains = chains
         self.defects: list[Defect] = []
         self.detectors: dict[str, tuple[str, int]] = {}
-        self._ends: dict[str, End | None] = {}
 
     def rules(self, chain: str) -> t.Iterator[Rule]:
         """The rules of a chain, taken apart; none where there is no such chain."""
@@ -133,11 +133,9 @@ class Nat:
 
     def end(self, chain: str, asked: Asked) -> End | None:
         """Where an endpoint's chain leads; None when it does not, which is told."""
-        if chain not in self._ends:
-            self._ends[chain] = self._end(chain, asked)
-        return self._ends[chain]
-
-    def _end(self, chain: str, asked: Asked) -> End | None:
+        plain = end_of(self.chains.get(chain, ()))
+        if plain and plain[1] == asked.protocol:
+            return End(plain[0], hairpin=True, remembers=False)
         sources = []
         actual = "no such rule"
         for rule in self.rules(chain):
@@ -160,7 +158,12 @@ def balance(nat: Nat, chain: str, asked: Asked) -> Lead:
     masquerade: dict[Port | None, str] = {}
     sticky: dict[str, str] = {}
     shares: list[tuple[str, str]] = []
-    for rule in nat.rules(chain):
+    for text in nat.chains.get(chain, ()):
+        share = share_of(text)
+        if share is not None:
+            shares.append(share)
+            continue
+        rule = parse_rule(text)
         if rule.target[:9] == _ENDPOINTS and rule.has in (0, PROBABILITY):
             shares.append((rule.target, rule.probability))
         elif rule.target[:9] == _ENDPOINTS and _finds_again(rule):
@@ -173,8 +176,7 @@ def balance(nat: Nat, chain: str, asked: Asked) -> Lead:
         return nat.nowhere(chain, asked.service)
     ends = {name: nat.end(name, asked) for name, _share in shares}
     found = [one for one in ends.values() if one is not None]
-    flaws: list[Flaw] = [*_unfair(shares), *(_forgetful(sticky, ends) if sticky else ())]
-    what, evidence = nat.scene.label("nat", chain), nat.scene.evidence("nat", chain)
+    flaws: list[Flaw] = [*unfair(shares), *(forgetful(sticky, ends) if sticky else ())]
     return Lead(
         tuple(sorted({one.destination for one in found})),
         affinity=number(next(iter(sticky.values()), "")) or 0,
@@ -182,9 +184,13 @@ def balance(nat: Nat, chain: str, asked: Asked) -> Lead:
         masquerade=masquerade,
         no_hairpin=tuple(sorted({one.destination for one in found if not one.hairpin})),
         chains=(chain,),
-        flaws=tuple(Defect("shares_wrong", what, *flaw, evidence, asked.service) for flaw in flaws),
+        flaws=tuple(_shares_wrong(nat, chain, flaw, asked.service) for flaw in flaws),
         broken=len(found) < len(ends),
     )
+
+
+def _shares_wrong(nat: Nat, chain: str, flaw: Flaw, service: str) -> Defect:
+    return Defect("shares_wrong", nat.scene.label("nat", chain), *flaw, nat.scene.evidence("nat", chain), service)
 
 
 def _finds_again(rule: Rule) -> bool:
@@ -205,43 +211,3 @@ def _marks(nat: Nat, chain: str, rule: Rule, masquerade: dict[Port | None, str])
     else:
         return False
     return True
-
-
-def _unfair(shares: t.Sequence[tuple[str, str]]) -> t.Iterator[Flaw]:
-    """Rule i of n (from 0) must take one packet of n - i, and the last all that are left."""
-    count = len(shares)
-    expected = f"each of {count} endpoints gets one connection of {count}"
-    names = [name for name, _share in shares]
-    certain = next((index for index, (_name, share) in enumerate(shares) if not share), count)
-    if len(set(names)) < count:
-        twice = [name for name, times in Counter(names).items() if times > 1]
-        yield expected, f"{twice[0]} has several shares"
-    elif certain == count:
-        yield expected, f"some find no rule: the last one, to {names[-1]}, does not take all that are left"
-    elif certain < count - 1:
-        yield expected, f"{', '.join(names[certain + 1 :][:5])} can never be reached behind {names[certain]}"
-    else:
-        for index, (name, share) in enumerate(shares[:-1]):
-            if not _is_share(share, count - index):
-                yield expected, f"{name} gets {share} of what reaches it, not 1/{count - index}"
-                return
-
-
-def _is_share(text: str, of: int) -> bool:
-    try:
-        return abs(float(text) - 1 / of) < _SAME_SHARE
-    except ValueError:
-        return False
-
-
-def _forgetful(sticky: t.Mapping[str, str], ends: t.Mapping[str, End | None]) -> t.Iterator[Flaw]:
-    """Session affinity needs a rule for each endpoint that finds its clients again, and one that notes them."""
-    expected = "clients find the same endpoint again for as long"
-    alone = sorted(sticky.keys() ^ ends.keys())
-    forgetful = [name for name in ends if name in sticky and ends[name] and not t.cast(End, ends[name]).remembers]
-    if alone:
-        yield expected, f"{alone[0]} has a rule for old clients or for new ones, not both"
-    elif len(set(sticky.values())) > 1:
-        yield expected, f"for {' or '.join(sorted(set(sticky.values())))} seconds"
-    elif forgetful:
-        yield expected, f"{forgetful[0]} does not note its clients"

@@ -90,8 +90,46 @@ _NOTHING_NEW = frozenset(("--reap", "--rsource"))
 _FIXED = {"--mode": ("random",), "--mask": ("255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")}
 
 
+_COMMENTED = r'-m comment --comment "([^"\\\n]*)" '
+_UNNAMED = r'(?:-m comment --comment "[^"\\\n]*" )?'
+_WORD, _PROTOCOL, _ADDRESS = r'[^\s"]+', "tcp|udp|sctp", r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
+# Most rules of a large table are of these shapes, and seen at one glance. What is not goes the long way.
+_TO_SERVICE = re.compile(
+    rf"(?:! -s ({_WORD}) )?-d ({_WORD}) -p ({_PROTOCOL}) {_COMMENTED}-m \3 --dport ({_WORD}) -j ({_WORD})"
+).fullmatch
+_SHARE = re.compile(
+    rf"{_UNNAMED}(?:-m statistic --mode random --probability ([0-9.]+) )?-j (KUBE-SEP-[A-Z0-9]+)"
+).fullmatch
+_END = re.compile(
+    rf"-s ({_ADDRESS})/32 {_UNNAMED}-j KUBE-MARK-MASQ\n"
+    rf"-p ({_PROTOCOL}) {_UNNAMED}-m \2 -j DNAT --to-destination \1:([0-9]{{1,5}})"
+).fullmatch
+
+
+def share_of(text: str) -> tuple[str, str] | None:
+    """The endpoint's chain and the probability in a rule that leads there; None for a rule that has to be taken apart."""
+    found = _SHARE(text)
+    return (found[2], found[1] or "") if found else None
+
+
+def end_of(rules: t.Sequence[str]) -> tuple[Destination, str] | None:
+    """Where an endpoint's chain of two rules leads (its own packets masqueraded, no client noted), and the protocol that it
+    is for; None for a chain that has to be taken apart."""
+    found = _END("\n".join(rules))
+    return ((found[1], int(found[3])), found[2]) if found else None
+
+
 def parse_rule(text: str) -> Rule:
     """A rule from the text behind C(-A CHAIN)."""
+    found = _TO_SERVICE(text)
+    if found is None:
+        return _taken_apart(text)
+    source, destination, protocol, comment, port, target = found.groups()
+    has, outside = (SOCKET | SOURCE, f"! {source}") if source else (SOCKET, "")
+    return Rule(text, has, target, outside, destination, protocol, port, comment=comment)
+
+
+def _taken_apart(text: str) -> Rule:
     comment, rest = _apart(text)
     values: list[t.Any] = [""] * (_FORGOTTEN + 1)
     has = 0

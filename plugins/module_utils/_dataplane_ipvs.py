@@ -10,6 +10,7 @@ C(pkg/proxy/ipvs/proxier.go), C(graceful_termination.go), C(NewIPSet) in C(ipset
 
 from __future__ import annotations
 
+import ipaddress
 import typing as t
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_ipvs_rules import RuleSettings
@@ -43,7 +44,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model impo
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_render import service_switch
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import IP_SETS, IPVS, IPVS_DEVICE
-from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import parse_ip
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import address_of
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import Told
@@ -171,16 +172,22 @@ def _take_device(device: Device | None, families: t.Sequence[int], parts: dict[P
         ]
     for family in families:
         parts[Part("device_addresses", family)] = {}
-    for address in map(parse_ip, device.addresses):
-        if address is None or address.is_loopback or (address.version == 6 and address.is_link_local):
-            continue
-        part = Part("device_addresses", address.version)
-        if part in parts:
-            parts[part][str(address)] = ""
+    for address in map(address_of, device.addresses):
+        part = Part("device_addresses", 6 if ":" in address else 4)
+        if address and part in parts and not _is_skipped(address):
+            parts[part][address] = ""
     if device.kind == "dummy":
         return []
     kind = device.kind or "hardware"
     return [Defect("device_wrong", IPVS_DEVICE, "a dummy device", kind, f"ip -d link show dev {IPVS_DEVICE}")]
+
+
+def _is_skipped(address: str) -> bool:
+    """Addresses that kube-proxy does not look at."""
+    if ":" not in address:
+        return address.startswith("127.")
+    found = ipaddress.IPv6Address(address)
+    return found.is_loopback or found.is_link_local
 
 
 def _take_sets(ipsets: t.Iterable[IpSetState], family: int, parts: dict[Part, dict[str, str]]) -> dict[str, Defect]:

@@ -16,11 +16,11 @@ from functools import cached_property
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_compare import Difference, differences
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_expected import (
     as_held,
-    expected,
+    expected_of,
     served_ports,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptables import read_iptables
-from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_ipvs import Wanted, read_readings
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_ipvs import Wanted, key_of, read_readings
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_ipvs_rules import rule_settings
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import Dataplane
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables import read_nftables
@@ -33,8 +33,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_round
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_dataplane import judge
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node import node_findings
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node_model import NodeFacts
-from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory import report
-from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import KUBE_PROXY
+from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory import outline
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_read import as_options
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_gather import (
@@ -47,6 +46,8 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_n
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look import Sight
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import VirtualServer
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model import ServicePort
     from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import Node
 
 Object = t.Mapping[str, t.Any]
@@ -79,10 +80,10 @@ class Judge:
             "node": self.node.view.name,
             "configured_mode": str(self.node.written.get("mode") or ""),
             "running_mode": self._sight.status["running_mode"],
-            "kernel_modes": self._kernel_modes(),
+            "kernel_modes": self._inventory["modes"],
             "checked_mode": self.mode,
             "release": self.state["release"],
-            "service_ports": len(served_ports(self.state, self.node.in_mode(self.mode))),
+            "service_ports": len(self._ports),
             "addresses": len(self.wanted.entries),
         }
 
@@ -90,7 +91,7 @@ class Judge:
     def actual(self) -> Dataplane:
         """What the kernel holds in the mode."""
         readings, families = self._sight.readings, self.node.families
-        there = self.node.in_mode(self.mode)
+        there = self._there
         if self.mode == "nftables":
             return read_nftables(readings.nft, families, settings_of(there.config, there.pod_cidrs))
         settings = rule_settings(there.config, there.pod_cidrs)
@@ -104,12 +105,20 @@ class Judge:
         return as_held(self._asked_for, self.actual)
 
     @cached_property
+    def _there(self) -> Node:
+        return self.node.in_mode(self.mode)
+
+    @cached_property
+    def _ports(self) -> list[ServicePort]:
+        return served_ports(self.state, self._there)
+
+    @cached_property
     def _asked_for(self) -> Dataplane:
-        return expected(self.state, self.node, self.mode)
+        return expected_of(self._ports, self._there, self.mode)
 
     @cached_property
     def _inventory(self) -> dict[str, t.Any]:
-        return report(self._sight.readings, self._sight.status["running_mode"], parse_port_range(DEFAULT_NODE_PORTS))
+        return outline(self._sight.readings, self._sight.status["running_mode"], parse_port_range(DEFAULT_NODE_PORTS))
 
     @property
     def backend(self) -> str:
@@ -120,13 +129,10 @@ class Judge:
                 return str(found[0])
         return str(iptables["default"] or BACKENDS[0])
 
-    def _kernel_modes(self) -> list[str]:
-        alone = {
-            row["modes"][0]
-            for row in self._inventory["artifacts"]
-            if row["owner"] == KUBE_PROXY and len(row["modes"]) == 1
-        }
-        return sorted(alone)
+    def _strangers(self) -> list[VirtualServer]:
+        """The virtual servers without those that are asked for: of a healthy node in ipvs mode none is left to look at."""
+        asked = self._asked_for.entries if self.mode == "ipvs" else {}
+        return [one for one in self._sight.readings.virtual_servers if key_of(one) not in asked]
 
     def _suspect(self, one: Difference) -> Suspect:
         concern = ABOUT_SERVICES if one.service or one.kind in _SURPLUS else ABOUT_NODE
@@ -135,6 +141,7 @@ class Judge:
     def _facts(self) -> NodeFacts:
         node, sight = self.node, self._sight
         pods = self.state.get("kube_proxy_pods")
+        strangers = self._strangers()
         return NodeFacts(
             configured_mode=str(node.written.get("mode") or ""),
             config=node.config,
@@ -143,8 +150,8 @@ class Judge:
             release=self.state["release"],
             inventory=self._inventory,
             kernel=sight.kernel,
-            virtual_servers=[as_options(one) for one in sight.readings.virtual_servers],
-            expected_servers=virtual_servers(self.state, node.in_mode("ipvs")),
+            virtual_servers=[as_options(one) for one in strangers],
+            expected_servers=virtual_servers(self.state, node.in_mode("ipvs")) if strangers else (),
             bound=tuple(sight.readings.device.addresses) if sight.readings.device else (),
             families=node.families,
             pods=None if pods is None else pods.get(node.view.name, 0),

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node_read import read_kernel
@@ -101,11 +101,15 @@ def read_node_addresses(files: Files) -> NodeAddresses:
     return NodeAddresses(own, tuple(address for owner, address in pairs if address and owner == index))
 
 
-def look(kube_proxy: KubeProxy, wanted: Wanted, runner: Runner, files: Files) -> Sight:
-    """Look at everything.
+def read_objects(runner: Runner, files: Files) -> Readings:
+    """All that may be kube-proxy's in the kernel.
 
     :raises KubeProxyError: when the virtual servers cannot be read; what else cannot be read is told in C(Readings.unread)
     """
-    status = kube_proxy.status(wanted)
-    readings = Look(runner, files).readings(read_virtual_servers(), with_members=True)
-    return Sight(kube_proxy.metrics is not None, readings, read_kernel(files), status)
+    readings = Look(runner, files).readings((), to_compare=True)
+    return replace(readings, virtual_servers=read_virtual_servers())
+
+
+def look(kube_proxy: KubeProxy, wanted: Wanted, files: Files, readings: Readings) -> Sight:
+    """Look at everything else, too."""
+    return Sight(kube_proxy.metrics is not None, readings, read_kernel(files), kube_proxy.status(wanted))

@@ -12,7 +12,6 @@ C(writeServiceToEndpointJumps) (from 1.36 on) in C(pkg/proxy/nftables/proxier.go
 from __future__ import annotations
 
 import typing as t
-from collections import Counter
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables_rules import (
     Rule,
@@ -134,11 +133,12 @@ def shares_of(body: t.Any) -> Shares | None:
         return None
     count, keys, values = len(elements), [one[0] for one in elements], [one[1] for one in elements]
     settings = (numgen.get("mode"), numgen.get("mod"), numgen.get("offset", 0))
-    if settings != ("random", count, 0) or sorted(map(str, keys)) != sorted(map(str, range(count))):
+    in_order = keys == list(range(count))
+    if settings != ("random", count, 0) or not (in_order or sorted(map(str, keys)) == sorted(map(str, range(count)))):
         shown = ", ".join(map(expression, keys[:20]))
         actual = f"{expression({'numgen': numgen})} for {shown}"
         return Shares(values, (f"numgen random mod {count}, one number for each", actual))
-    if Counter(map(expression, values)).most_common(1)[0][1] > 1:
+    if len({pair_of(one) or expression(one) for one in values}) < count:
         return Shares(values, ("one share for each endpoint", "one has several"))
     return Shares(values)
 

@@ -67,6 +67,9 @@ class Policy(t.NamedTuple):
     strange: bool = False
 
 
+_NOBODY: frozenset[Destination] = frozenset()
+
+
 class PolicyChains:
     """All of them, each read once."""
 
@@ -179,7 +182,7 @@ class _PolicyWalk:
                 self.protocols.add(one.protocol)
                 if one.marks:
                     looped.add(one.destination)
-        return frozenset(looped)
+        return frozenset(looped) if looped else _NOBODY
 
     def _affinity(self) -> int:
         """Its seconds. A client is kept where three things agree: a set, the rule that looks into it, the one that notes."""

@@ -30,6 +30,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import IPV4, protocol_name
 
 if t.TYPE_CHECKING:
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Table
     from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model import VirtualServer
 
 _NFT_FAMILIES = {"ip": "ipv4", "ip6": "ipv6"}
@@ -59,18 +60,41 @@ def report(readings: Readings, running_mode: str | None, node_ports: range | Non
     }
 
 
+def outline(readings: Readings, running_mode: str | None, node_ports: range | None) -> dict[str, t.Any]:
+    """As L(report), but of the artifacts without those that belong: a busy node has tens of thousands, and nobody asks about them.
+
+    C(modes) are those that something belongs to which no other mode makes.
+    """
+    found = artifacts(readings, node_ports)
+    iptables = _backends(readings, found)
+    # Of two backends one is the wrong one, with all that is in it.
+    whole = len(iptables["kube_proxy"]) > 1
+    owned = {one.ownership for one in found}
+    return {
+        "artifacts": [row_of(one, running_mode) for one in found if whole or one.belongs(running_mode) is not True],
+        "iptables": iptables,
+        "unread": list(readings.unread),
+        "modes": sorted({one.modes[0] for one in owned if one.owner == KUBE_PROXY and len(one.modes) == 1}),
+    }
+
+
 def _chains(readings: Readings) -> t.Iterator[Artifact]:
     for at, table in readings.tables.items():
-        chains = {chain: chain_owner(at.table, chain) for chain in table.chains if chain not in table.builtin}
-        for chain, ownership in chains.items():
-            size = len(table.chains[chain])
-            yield Artifact("iptables_chain", chain, ownership, at.family, at.backend, at.table, size=size)
+        for chain, rules in table.chains.items():
+            if chain not in table.builtin:
+                ownership = chain_owner(at.table, chain)
+                yield Artifact("iptables_chain", chain, ownership, at.family, at.backend, at.table, None, len(rules))
         for source in sorted(table.builtin):
             for spec in table.chains[source]:
                 target = target_of(spec)
-                if target in chains and chains[target].owner == KUBE_PROXY:
+                if _is_kube_proxys(table, at.table, target):
                     ownership = jump_owner(at.table, source, target, spec)
                     yield Artifact("iptables_jump", f"-A {source} {spec}", ownership, at.family, at.backend, at.table)
+
+
+def _is_kube_proxys(table: Table, name: str, chain: str) -> bool:
+    there = chain in table.chains and chain not in table.builtin
+    return there and chain_owner(name, chain).owner == KUBE_PROXY
 
 
 def _ipsets(readings: Readings) -> t.Iterator[Artifact]:

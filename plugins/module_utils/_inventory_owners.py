@@ -28,6 +28,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_model impo
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import (
     IP_SETS,
+    IPTABLES,
     IPVS,
     IPVS_DEVICE,
     NFT_TABLES,
@@ -36,6 +37,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts 
     owner_of,
     shape_of,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_names import SERVICE_CHAIN_PATTERN
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._ipset_parse import IpSetState
@@ -46,7 +48,10 @@ _IPVS = Ownership(KUBE_PROXY, (IPVS,))
 _NFTABLES = Ownership(KUBE_PROXY, (NFTABLES,))
 
 # Made by 1.23 and older, and in none of the lists by which later releases clean up.
-_RETIRED_CHAIN = re.compile("KUBE-XLB-[A-Z2-7]{16}")
+_RETIRED = "KUBE-XLB-"
+# Nearly all chains of a busy node. C(shape_of) says the same of them, but remembers each name and then looks for what retired.
+_SERVICE_CHAIN = re.compile(f"(?!{_RETIRED}){SERVICE_CHAIN_PATTERN}").fullmatch
+_OF_A_SERVICE = Ownership(KUBE_PROXY, (IPTABLES,))
 
 _SET_OWNERS = (
     ("Calico", re.compile("cali[46]0.+")),
@@ -83,9 +88,11 @@ _PROBE = ("198.51.100.0", 20000)
 
 def chain_owner(table: str, name: str) -> Ownership:
     """Whose an iptables chain is. A user's C(KUBE-SVC-FOO) is not kube-proxy's."""
+    if table == "nat" and _SERVICE_CHAIN(name):
+        return _OF_A_SERVICE
     shape = shape_of(table, name)
     if shape is not None:
-        return Ownership(KUBE_PROXY, shape.modes, _RETIRED_CHAIN.fullmatch(name) is not None)
+        return Ownership(KUBE_PROXY, shape.modes, name.startswith(_RETIRED))
     return Ownership(owner_of(table, name) or FOREIGN)
 
 

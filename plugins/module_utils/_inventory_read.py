@@ -17,7 +17,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import K
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import Device, Readings
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipset_read import read_ipsets
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import BACKENDS, FAMILIES
-from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_read import NodeTables, Read
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_read import NodeTables, Read, hinted_backend
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import default_backend
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import (
     CHAIN_MODES,
@@ -28,7 +28,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts 
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_link import (
     read_addresses,
-    read_link,
+    read_device_kind,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_read import read_nft_table, read_nft_tables
 
@@ -48,24 +48,28 @@ class Look:
         self._files = files
         self._unread: dict[str, tuple[str, ...]] = {}
 
-    def readings(self, virtual_servers: tuple[VirtualServer, ...], with_members: bool = False) -> Readings:
+    def readings(self, virtual_servers: tuple[VirtualServer, ...], to_compare: bool = False) -> Readings:
         """Everything; the virtual servers come from the caller, who has read them already.
 
-        :param with_members: whether the members of ipsets are read too
+        :param to_compare: whether it is for a comparison with the API: then the members of ipsets are read too, and the node's
+            default backend is asked for only where kubelet's hint does not tell which one kube-proxy uses
         """
-        device, node_addresses = self._try(self._addresses, IPVS) or (None, frozenset())
+        # To start a program costs the more the more there is in memory already: what may be large comes last.
         nft_tables = self._try(partial(read_nft_tables, self._runner, self._files), NFTABLES) or ()
+        tables = self._tables()
+        backend = "" if to_compare and hinted_backend(tables) else default_backend(self._runner)
         ours = [key for key in NFT_TABLES if key in nft_tables]
         nft = [self._try(partial(read_nft_table, self._runner, *key)) for key in ours]
+        device, node_addresses = self._try(self._addresses, IPVS) or (None, frozenset())
         return Readings(
-            tables=self._tables(),
-            ipsets=self._try(partial(read_ipsets, self._files, with_members), IPVS) or (),
+            tables=tables,
+            ipsets=self._try(partial(read_ipsets, self._files, to_compare), IPVS) or (),
             nft_tables=nft_tables,
             nft=tuple(table for table in nft if table is not None),
             virtual_servers=virtual_servers,
             device=device,
             node_addresses=node_addresses,
-            default_backend=default_backend(self._runner),
+            default_backend=backend,
             unread=tuple(self._unread),
             unread_modes=dict(self._unread),
         )
@@ -79,10 +83,8 @@ class Look:
             return None
 
     def _tables(self) -> Read:
-        found: Read = {}
-        for family in FAMILIES:
-            found.update(self._tables_of(family))
-        return found
+        found = {family: self._tables_of(family) for family in reversed(FAMILIES)}
+        return {at: table for family in FAMILIES for at, table in found[family].items()}
 
     def _tables_of(self, family: str) -> Read:
         tables = NodeTables(self._runner, self._files)
@@ -95,7 +97,9 @@ class Look:
 
     def _addresses(self) -> tuple[Device | None, frozenset[str]]:
         index = int(self._files.text(f"/sys/class/net/{IPVS_DEVICE}/ifindex") or 0)
-        device = Device(IPVS_DEVICE, *read_link(IPVS_DEVICE, index)) if index else None
+        found = read_addresses()
+        mine = [address for owner, address in found if owner == index]
+        device = Device(IPVS_DEVICE, read_device_kind(IPVS_DEVICE, index), mine) if index else None
         # kube-proxy binds NodePorts to every other address but those of the loopback network.
-        others = (address for owner, address in read_addresses() if owner != index)
+        others = (address for owner, address in found if owner != index)
         return device, frozenset(one for one in others if not ipaddress.ip_address(one).is_loopback)

@@ -11,6 +11,7 @@ Numbers inside attributes are in network order.
 from __future__ import annotations
 
 import ipaddress
+import socket
 import struct
 import typing as t
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_wire import (
     MalformedReply,
     Message,
+    Record,
     attribute,
     attributes,
     text_of,
@@ -39,6 +41,7 @@ _DATA_ELEMENTS, _DATA_REFERENCES = 24, 25
 _MEMBER_IP, _MEMBER_PREFIX, _MEMBER_PORT, _MEMBER_PROTOCOL = 1, 3, 4, 7
 _MEMBER_IP2, _MEMBER_PREFIX2 = 20, 21
 
+_IPV4, _IPV6 = 4, 16
 _FAMILIES = {2: "ipv4", 10: "ipv6"}
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 
@@ -112,7 +115,7 @@ class SetCollector:
         if self._with_members and _ATTR_MEMBERS in places:
             place, length = places[_ATTR_MEMBERS]
             found = self._members.setdefault(name, [])
-            found += (_member(data, at, at + size) for _kind, at, size in attributes(data, place, place + length))
+            found += (_member(data, at, size) for _kind, at, size in attributes(data, place, place + length))
 
     def sets(self) -> tuple[IpSetState, ...]:
         """The sets, by name."""
@@ -147,23 +150,29 @@ def _head(data: bytes, places: t.Mapping[int, tuple[int, int]], name: str) -> Ip
     )
 
 
-def _address(data: bytes, place: int, length: int) -> str:
-    for _kind, at, size in attributes(data, place, place + length):
-        if size in (4, 16):
-            return str(ipaddress.ip_address(data[at : at + size]))
+def _address(value: bytes) -> str:
+    for _kind, at, size in attributes(value, 0, len(value)):
+        if size == _IPV4:
+            return socket.inet_ntoa(value[at : at + size])
+        if size == _IPV6:
+            return str(ipaddress.IPv6Address(value[at : at + size]))
     raise MalformedReply("an ipset's member with an address that is none")
 
 
-def _member(data: bytes, start: int, end: int) -> Member:
-    found = {kind: (place, length) for kind, place, length in attributes(data, start, end)}
-    number = _number(_value(data, found, _MEMBER_PROTOCOL))
+_FIELDS = (_MEMBER_IP, _MEMBER_PREFIX, _MEMBER_PROTOCOL, _MEMBER_PORT, _MEMBER_IP2, _MEMBER_PREFIX2)
+_RECORD = Record(dict.fromkeys(_FIELDS, "s"))
+
+
+def _member(data: bytes, start: int, length: int) -> Member:
+    address, prefix, protocol, port, second, second_prefix = _RECORD.read(data, start, length)
+    number = _number(protocol)
     return Member(
-        address=_address(data, *found[_MEMBER_IP]) if _MEMBER_IP in found else "",
-        prefix=_number(_value(data, found, _MEMBER_PREFIX)),
-        protocol="" if number is None else _PROTOCOLS.get(number, str(number)),
-        port=_number(_value(data, found, _MEMBER_PORT)),
-        second=_address(data, *found[_MEMBER_IP2]) if _MEMBER_IP2 in found else "",
-        second_prefix=_number(_value(data, found, _MEMBER_PREFIX2)),
+        address=_address(address) if address else "",
+        prefix=_number(prefix),
+        protocol="" if number is None else _PROTOCOLS.get(number) or str(number),
+        port=_number(port),
+        second=_address(second) if second else "",
+        second_prefix=_number(second_prefix),
     )
 
 

@@ -37,8 +37,9 @@ def parse_lines(source: t.Iterable[str]) -> dict[str, Table]:
     :raises UnreadableTables: as above
     """
     tables: dict[str, Table] = {}
-    lines = enumerate((line.rstrip("\n") for line in source), 1)
-    for number, line in lines:
+    lines = enumerate(source, 1)
+    for number, ended in lines:
+        line = ended.rstrip("\n")
         incompatible = _INCOMPATIBLE.match(line)
         if incompatible:
             raise UnreadableTables(
@@ -97,14 +98,15 @@ def parse_counts(source: t.Iterable[str], chains: t.Collection[str]) -> Counts:
 def _parse_table(lines: t.Iterator[tuple[int, str]], header: str) -> Table:
     chains: dict[str, list[str]] = {}
     builtin: set[str] = set()
-    for number, line in lines:
+    for number, ended in lines:
         # Nearly every line of a large table is a rule without counters, and needs no regular expression.
-        words = line.split(" ", 2)
+        words = ended.split(" ", 2)
         if len(words) == 3 and words[0] == "-A" and words[1] in chains:
-            chains[words[1]].append(words[2])
+            chains[words[1]].append(words[2].rstrip("\n"))
             continue
+        line = ended.rstrip("\n")
         if line == "COMMIT":
-            return Table({name: tuple(rules) for name, rules in chains.items()}, frozenset(builtin))
+            return Table(_frozen(chains), frozenset(builtin))
         rule = _RULE.fullmatch(line)
         chain = None if rule else _CHAIN.fullmatch(line)
         if rule and rule.group(1) in chains:
@@ -120,6 +122,14 @@ def _parse_table(lines: t.Iterator[tuple[int, str]], header: str) -> Table:
         seen=f"{header} without COMMIT",
         remedy="Run again; if it stays so, run iptables-save by hand.",
     )
+
+
+def _frozen(chains: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    """One chain after the other, so that there is never all of it twice."""
+    found: dict[str, t.Any] = chains
+    for name, rules in found.items():
+        found[name] = tuple(rules)
+    return found
 
 
 def _garbage(number: int, line: str) -> UnreadableTables:

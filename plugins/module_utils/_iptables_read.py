@@ -83,12 +83,12 @@ class NodeTables:
     def _survey(self, families: t.Sequence[str], backend: str) -> Survey:
         if backend == "both":
             both = [self._read(one, families) for one in BACKENDS]
-            return Survey({**both[0], **both[1]}, {}, _hinted(*both))
+            return Survey({**both[0], **both[1]}, {}, hinted_backend(*both))
         first = (default_backend(self._runner) or BACKENDS[0]) if backend == "auto" else backend
         tables = self._read(first, families)
-        decided = backend != "auto" or bool(_hinted(tables))
+        decided = backend != "auto" or bool(hinted_backend(tables))
         other = self._read_if_possible(_other(first), families, tolerant=decided)
-        hinted = _hinted(tables, other)
+        hinted = hinted_backend(tables, other)
         return Survey(tables, other, hinted) if decided or hinted in ("", first) else Survey(other, tables, hinted)
 
     def _read_if_possible(self, backend: str, families: t.Sequence[str], tolerant: bool) -> Read:
@@ -122,7 +122,7 @@ class NodeTables:
         return at.table in names if at.table else bool(names)
 
 
-def _hinted(*reads: Read) -> str:
+def hinted_backend(*reads: Read) -> str:
     """The one backend in which kubelet has made its hint chain; empty for none, or both."""
     found = {
         at.backend

@@ -212,8 +212,11 @@ def name_of(number: int, names: t.Mapping[str, int]) -> str:
     return next((name for name, known in names.items() if known == number), str(number))
 
 
+_PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
+
+
 def protocol_name(number: int) -> str:
-    return name_of(number, PROTOCOLS)
+    return _PROTOCOL_NAMES.get(number) or str(number)
 
 
 def flag_names(scheduler: str, flags: int) -> list[str]:

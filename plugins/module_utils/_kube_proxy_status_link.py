@@ -33,6 +33,7 @@ _GET_LINK, _GET_ADDRESS, _NEW_LINK, _NEW_ADDRESS = 18, 22, 16, 20
 _LINK_INFO, _INFO_KIND = 18, 1
 _ADDRESS_PEER, _ADDRESS_LOCAL = 1, 2
 _SCOPE_LINK = 253
+_IPV4, _IPV6 = 4, 16
 
 _open = partial(open_socket, ROUTE)
 
@@ -62,9 +63,11 @@ def read_address(data: bytes, message: Message) -> tuple[int, str] | None:
         return None
     values = {kind: data[place : place + length] for kind, place, length in attributes(data, start, message.end)}
     value = values.get(_ADDRESS_LOCAL) or values.get(_ADDRESS_PEER) or b""
-    if len(value) not in (4, 16):
+    if len(value) == _IPV4:
+        return index, socket.inet_ntoa(value)
+    if len(value) != _IPV6:
         raise MalformedReply("an address that is none")
-    return index, str(ipaddress.ip_address(value))
+    return index, str(ipaddress.IPv6Address(value))
 
 
 def _read_kind(sock: Socket, index: int) -> str:
@@ -90,6 +93,14 @@ def read_link(name: str, index: int, connect: t.Callable[[], Socket] = _open) ->
         return kind, [address for device, address in _read_addresses(sock) if device == index]
 
     return read_all(f"Cannot read the addresses of {name}", connect, read)
+
+
+def read_device_kind(name: str, index: int, connect: t.Callable[[], Socket] = _open) -> str:
+    """The kind of a device alone.
+
+    :raises KubeProxyError: when the kernel does not give it
+    """
+    return read_all(f"Cannot read the kind of {name}", connect, partial(_read_kind, index=index))
 
 
 def read_addresses(connect: t.Callable[[], Socket] = _open) -> list[tuple[int, str]]:

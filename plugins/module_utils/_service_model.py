@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import ipaddress
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import HEADLESS, PROXY_NAME
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
@@ -26,6 +25,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_e
     Categorized,
     Endpoint,
     Policy,
+    address_of,
     categorize,
     merge_slices,
     parse_ip,
@@ -41,8 +41,7 @@ _NODE_HINTS = Release(1, 34)
 _EVERYTHING_IS_NO_RANGE = Release(1, 34)
 
 
-@dataclass(frozen=True)
-class ServicePort:
+class ServicePort(t.NamedTuple):
     """One port of a Service in one family, as this node sees it.
 
     :param name: C(namespace/name:port name), as kube-proxy writes it
@@ -67,8 +66,7 @@ class ServicePort:
     known: tuple[Endpoint, ...] = ()
 
 
-@dataclass(frozen=True)
-class NodeView:
+class NodeView(t.NamedTuple):
     """The node that looks: its name as in the API, and its zone."""
 
     name: str
@@ -150,7 +148,7 @@ def _ports_of(
             external_local=_external_policy_local(service),
             externally_accessible=bool(node_port or external or balanced),
         )
-        found = endpoints.get((family, namespaced, port_name, protocol), ())
+        found = tuple(endpoints.get((family, namespaced, port_name, protocol), ()))
         yield ServicePort(
             name=service_port_name(service["namespace"], service["name"], port_name),
             family=family,
@@ -166,7 +164,7 @@ def _ports_of(
             affinity=service.get("affinity"),
             policy=policy,
             endpoints=categorize(found, policy, view.name, view.zone),
-            known=tuple(found),
+            known=found,
         )
 
 
@@ -178,7 +176,7 @@ def _cluster_ip(service: Object, family: int) -> str:
     for number, name in enumerate(families):
         addresses = service.get("clusterIPs") or []
         if name == _FAMILY_NAMES[family] and number < len(addresses):
-            return str(parse_ip(addresses[number]) or "")
+            return address_of(addresses[number])
     return ""
 
 

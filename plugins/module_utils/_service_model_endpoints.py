@@ -11,8 +11,9 @@ C(pkg/proxy/topology.go) (choosing), C(pkg/proxy/serviceport.go) (the policies).
 from __future__ import annotations
 
 import ipaddress
+import re
 import typing as t
-from dataclasses import dataclass
+from operator import itemgetter
 
 Object = t.Mapping[str, t.Any]
 Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -21,8 +22,14 @@ PortKey = t.Tuple[int, str, str, str]
 _ADDRESS_TYPES = {"IPv4": 4, "IPv6": 6}
 
 
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_PLAIN = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}").fullmatch
+
+
 def parse_ip(text: str) -> Address | None:
     """An address as C(netutils.ParseIPSloppy) reads it: leading zeros are decimal, mapped IPv4 is IPv4."""
+    if _PLAIN(text):
+        return ipaddress.IPv4Address(text)
     if "." in text and ":" not in text:
         text = ".".join(part.lstrip("0") or "0" if part.isdigit() else part for part in text.split("."))
     try:
@@ -33,8 +40,15 @@ def parse_ip(text: str) -> Address | None:
     return mapped or address
 
 
-@dataclass(frozen=True)
-class Endpoint:
+def address_of(text: str) -> str:
+    """The same as text, in the one way to write it; empty for what is none.
+
+    Nearly every address is written so, and there are tens of thousands.
+    """
+    return text if _PLAIN(text) else str(parse_ip(text) or "")
+
+
+class Endpoint(t.NamedTuple):
     """One endpoint of a Service port, as this node sees it."""
 
     address: str
@@ -52,8 +66,11 @@ class Endpoint:
         return not self.is_ready and self.is_serving and self.is_terminating
 
 
-@dataclass(frozen=True)
-class Policy:
+where: t.Callable[[Endpoint], tuple[t.Any, ...]] = itemgetter(0, 1)
+"""Address and port of an endpoint."""
+
+
+class Policy(t.NamedTuple):
     """The traffic policies of a Service port."""
 
     internal_local: bool = False
@@ -69,8 +86,7 @@ class Policy:
         return self.internal_local or (self.external_local and self.externally_accessible)
 
 
-@dataclass(frozen=True)
-class Categorized:
+class Categorized(t.NamedTuple):
     """What C(CategorizeEndpoints) returns. C(cluster) or C(local) is empty where the policies never use it.
 
     C(has_any) is whether the Service has an endpoint anywhere, reachable from this node or not.
@@ -86,7 +102,7 @@ def merge_slices(slices: t.Iterable[Object], node_name: str, node_hints: bool = 
 
     :param node_hints: whether kube-proxy knows hints for nodes (the gate PreferSameTrafficDistribution, on from 1.34)
     """
-    merged: dict[PortKey, dict[tuple[str, int], Endpoint]] = {}
+    merged: dict[PortKey, list[Endpoint]] = {}
     for one in slices:
         family = _ADDRESS_TYPES.get(one.get("addressType") or "", 0)
         for port in one.get("ports") or ():
@@ -94,36 +110,58 @@ def merge_slices(slices: t.Iterable[Object], node_name: str, node_hints: bool = 
             if not family or port.get("name") is None or not port.get("port"):
                 continue
             key = (family, f"{one['namespace']}/{one['service']}", port["name"], port.get("protocol") or "TCP")
-            known = merged.setdefault(key, {})
-            for raw in one.get("endpoints") or ():
-                endpoint = _endpoint(raw, int(port["port"]), node_name, node_hints)
-                # A terminating pod must not hide the running one that got its address.
-                if endpoint and ((endpoint.address, endpoint.port) not in known or not endpoint.is_terminating):
-                    known[endpoint.address, endpoint.port] = endpoint
-    return {key: [found[where] for where in sorted(found)] for key, found in merged.items()}
+            number = int(port["port"])
+            found = [_endpoint(raw, number, node_name, node_hints) for raw in one.get("endpoints") or ()]
+            merged.setdefault(key, []).extend(endpoint for endpoint in found if endpoint)
+    return {key: _each_once(found) for key, found in merged.items()}
+
+
+def _each_once(found: list[Endpoint]) -> list[Endpoint]:
+    """Sorted by address and port; of those that share them the one that came last."""
+    found.sort(key=where)
+    if len(set(map(where, found))) == len(found):
+        return found
+    kept: dict[tuple[t.Any, ...], Endpoint] = {}
+    for one in found:
+        # A terminating pod must not hide the running one that got its address.
+        if where(one) not in kept or not one.is_terminating:
+            kept[where(one)] = one
+    return list(kept.values())
 
 
 def _endpoint(raw: Object, port: int, node_name: str, node_hints: bool) -> Endpoint | None:
-    address = parse_ip(raw["address"])
-    if address is None:
+    address = address_of(raw["address"])
+    if not address:
         return None
     return Endpoint(
-        address=str(address),
+        address=address,
         port=port,
         is_local=bool(node_name) and raw.get("node") == node_name,
         is_ready=raw.get("ready", True),
         is_serving=raw.get("serving", True),
         is_terminating=raw.get("terminating", False),
-        zones=frozenset(raw.get("zones") or ()),
-        nodes=frozenset((node_hints and raw.get("nodes")) or ()),
+        zones=_names(raw.get("zones")),
+        nodes=_names(node_hints and raw.get("nodes")),
     )
+
+
+# One for all: an empty frozenset is larger than the rest of an endpoint.
+_NO_NAMES: frozenset[str] = frozenset()
+
+
+def _names(given: t.Any) -> frozenset[str]:
+    return frozenset(given) if given else _NO_NAMES
 
 
 def categorize(endpoints: t.Sequence[Endpoint], policy: Policy, node: str, zone: str) -> Categorized:
     """The endpoints that this node sends to, for each traffic policy. The terminating ones are a last resort, chosen
     for each policy by itself."""
-    ready = [one for one in endpoints if one.is_ready]
-    last = [one for one in endpoints if one.is_last_resort]
+    ready: t.Sequence[Endpoint] = [one for one in endpoints if one.is_ready]
+    last: t.Sequence[Endpoint] = ()
+    if len(ready) == len(endpoints):
+        ready = endpoints
+    else:
+        last = [one for one in endpoints if one.is_last_resort]
     cluster: t.Sequence[Endpoint] = ()
     local: t.Sequence[Endpoint] = ()
     if policy.uses_cluster_endpoints:
@@ -134,14 +172,14 @@ def categorize(endpoints: t.Sequence[Endpoint], policy: Policy, node: str, zone:
     return Categorized(tuple(cluster), tuple(local), has_any)
 
 
-def _near(ready: t.Sequence[Endpoint], node: str, zone: str) -> list[Endpoint]:
+def _near(ready: t.Sequence[Endpoint], node: str, zone: str) -> t.Sequence[Endpoint]:
     """Hints count only when every ready endpoint has them and one of them names this node (or its zone)."""
     for place, hints_of in ((node, _node_hints), (zone, _zone_hints)):
         if all(map(hints_of, ready)):
             near = [one for one in ready if place in hints_of(one)]
             if near:
                 return near
-    return list(ready)
+    return ready
 
 
 def _node_hints(endpoint: Endpoint) -> frozenset[str]:

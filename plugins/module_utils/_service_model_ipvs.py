@@ -18,7 +18,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model i
     ServicePort,
     service_ports,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import parse_ip
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import parse_ip, where
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import (
     Network,
     Node,
@@ -120,7 +120,7 @@ def _entry(port: ServicePort, address: str, number: int, local_only: bool, sourc
     return Entry(
         key=(port.family, address, port.protocol, number),
         verdict=FORWARD,
-        destinations=tuple(sorted((one.address, one.port) for one in chosen)),
+        destinations=tuple(sorted(map(where, chosen))),
         affinity=port.affinity or 0,
         policy=None,
         masquerade=None,

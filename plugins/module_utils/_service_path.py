@@ -19,6 +19,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look 
     look,
     own_name,
     read_node_addresses,
+    read_objects,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import (
     SOURCES,
@@ -93,7 +94,8 @@ def answer(asked: Question, runner: Runner, files: Files) -> dict[str, t.Any]:
     """
     node = node_with(asked.state, asked.node or own_name(files), read_node_addresses(files))
     wanted = Wanted(node.config["mode"], {"ipvs": node.config["ipvs"]})
-    sight = look(kube_proxy_at(*asked.addresses, node.config), wanted, runner, files)
+    readings = read_objects(runner, files)
+    sight = look(kube_proxy_at(*asked.addresses, node.config), wanted, files, readings)
     judge = Judge(asked.state, node, sight, asked.mode)
     count = partial(_counts, runner, judge.backend) if judge.mode != NFTABLES else _no_counts
     trace = Trace(asked.service, judge.state, judge.node, judge.mode, judge.backend, judge.actual, judge.wanted, sight)

@@ -208,6 +208,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import command_runner, require_root, run
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_check import answer, question
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
+from ansible_collections.netops.kube_proxy.plugins.module_utils._memory import expect_many_values
 
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
@@ -219,6 +220,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
 
 def main() -> None:
     """Entry point of the module."""
+    expect_many_values()
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "required": True},

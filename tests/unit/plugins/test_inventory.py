@@ -344,6 +344,23 @@ def test_a_bare_node_is_asked_nothing(tmp_path: Path) -> None:
     assert node.calls == ["iptables --version"]
 
 
+@pytest.mark.parametrize("mode", ["iptables", "ipvs", "nftables", None])
+def test_the_outline_lacks_only_what_belongs(mode: str | None) -> None:
+    whole = inventory.report(AFTER, mode, None)
+    found = inventory.outline(AFTER, mode, None)
+    assert found["artifacts"] == [row for row in whole["artifacts"] if row["belongs"] is not True]
+    assert (found["iptables"], found["unread"]) == (whole["iptables"], whole["unread"])
+    assert found["modes"] == ["iptables", "ipvs"]
+    assert mode != "ipvs" or names(found["artifacts"], belongs=False, kind="iptables_chain") >= LEFT_BY_IPTABLES_MODE
+
+
+def test_the_outline_of_two_backends_lacks_nothing() -> None:
+    """What belongs to the mode, but lies in the backend that is not in use, has to be named."""
+    both = replace(AFTER, tables={**AFTER.tables, **tables("kube-proxy-1.37.2-ipvs-after-iptables-ipv4.txt", "legacy")})
+    found = inventory.outline(both, "ipvs", None)
+    assert found["artifacts"] == rows(both, "ipvs")
+
+
 def test_one_tool_missing_leaves_the_rest(tmp_path: Path) -> None:
     files = bare(tmp_path, sys__module__nf_tables__x="", proc__net__ip_tables_names="nat\n")
     save = (FIXTURES / "kube-proxy-1.37.2-iptables-ipv4.txt").read_text(encoding="utf-8")

@@ -11,7 +11,6 @@ C(pkg/proxy/servicechangetracker_test.go) of Kubernetes 1.37.2, transcribed by h
 from __future__ import annotations
 
 import typing as t
-from dataclasses import replace
 
 import pytest
 
@@ -26,6 +25,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model i
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import (
     Endpoint,
     Policy,
+    address_of,
     categorize,
     merge_slices,
     parse_ip,
@@ -38,7 +38,7 @@ def ready(address: str, zones: str = "", nodes: str = "", local: bool = False) -
 
 
 def unready(address: str, zones: str = "", local: bool = False) -> Endpoint:
-    return replace(ready(address, zones, local=local), is_ready=False, is_serving=False)
+    return ready(address, zones, local=local)._replace(is_ready=False, is_serving=False)
 
 
 def leaving(address: str, local: bool = False) -> Endpoint:
@@ -207,12 +207,17 @@ def test_conditions_that_are_missing_mean_ready() -> None:
         ("", None),
         ("1.2.3", None),
         ("1.2.3.0x4", None),
+        ("255.249.199.0", "255.249.199.0"),
+        ("256.1.1.1", None),
+        ("1.2.3.4\n", None),
+        ("\u0661.2.3.4", None),
     ],
 )
 def test_addresses_are_read_as_kube_proxy_does(text: str, address: str | None) -> None:
     # ParseIPSloppy in k8s.io/utils/net.
     found = parse_ip(text)
     assert (str(found) if found else None) == address
+    assert address_of(text) == (address or "")
 
 
 def ports(
