@@ -5,9 +5,10 @@
 """What has to be measured on a node of a cluster with many Services. Runs there, with the node's own Python; each action prints one line of JSON.
 
 C(create KUBECONFIG FIRST END ADDRESS...) makes Services C(bench-FIRST) to the one before C(bench-END), each with an EndpointSlice
-that holds the addresses. C(connect COUNT HOST:PORT...) sets up connections, one after the other. C(follow KUBECONFIG SERVICE HOST:PORT
-REPETITIONS NAME=ADDRESS NAME=ADDRESS) replaces the Service's only endpoint and waits until the other one answers. C(churn KUBECONFIG
-COUNT STOP) makes, changes and removes that many Services C(churn-NUMBER) over and over, ten changes a second, until the file STOP is there.
+that holds the addresses; C(fill KUBECONFIG FIRST END COUNT) the same with as many addresses of its own for each. C(connect COUNT HOST:PORT...)
+sets up connections, one after the other. C(follow KUBECONFIG SERVICE HOST:PORT REPETITIONS NAME=ADDRESS NAME=ADDRESS) replaces the Service's
+only endpoint and waits until the other one answers. C(churn KUBECONFIG COUNT STOP) makes, changes and removes that many Services
+C(churn-NUMBER) over and over, ten changes a second, until the file STOP is there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import base64
 import gc
 import http.client
+import ipaddress
 import json
 import math
 import os
@@ -38,6 +40,7 @@ SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 QUIET_SECONDS = 2.0
 GIVE_UP_SECONDS = 600.0
 CHURN_PAUSE_SECONDS = 0.1
+FIRST_ADDRESS = ipaddress.IPv4Address("10.128.0.1")
 
 
 class Api:
@@ -83,7 +86,12 @@ def make_service(api: Api, name: str, addresses: t.Sequence[str]) -> None:
     api.send("POST", SLICES, part)
 
 
-def create(kubeconfig: str, first: int, end: int, addresses: t.Sequence[str]) -> dict[str, t.Any]:
+def own_addresses(number: int, count: int) -> list[str]:
+    """Addresses that no other Service has, and no pod either: in 10.128.0.0/9."""
+    return [str(FIRST_ADDRESS + number * count + turn) for turn in range(count)]
+
+
+def create(kubeconfig: str, first: int, end: int, addresses_of: t.Callable[[int], t.Sequence[str]]) -> dict[str, t.Any]:
     """Several connections at a time: each request mostly waits for etcd."""
     failures: list[str] = []
 
@@ -91,7 +99,7 @@ def create(kubeconfig: str, first: int, end: int, addresses: t.Sequence[str]) ->
         api = Api(kubeconfig)
         try:
             for number in range(start, end, THREADS):
-                make_service(api, f"bench-{number}", addresses)
+                make_service(api, f"bench-{number}", addresses_of(number))
         except OSError as error:
             failures.append(str(error))
 
@@ -225,7 +233,9 @@ def main() -> None:
     action, *rest = sys.argv[1:]
     result: dict[str, t.Any]
     if action == "create":
-        result = create(rest[0], int(rest[1]), int(rest[2]), rest[3:])
+        result = create(rest[0], int(rest[1]), int(rest[2]), lambda _number: rest[3:])
+    elif action == "fill":
+        result = create(rest[0], int(rest[1]), int(rest[2]), lambda number: own_addresses(number, int(rest[3])))
     elif action == "connect":
         result = connect(int(rest[0]), rest[1:])
     elif action == "churn":

@@ -16,15 +16,15 @@ from ansible import module_utils
 from tests.labkit import ROOT, Node
 
 FOLDER = "/run/collection-code"
-PACKAGE = Path("ansible_collections/netops/kube_proxy/plugins/module_utils")
+PACKAGE = Path("ansible_collections/netops/kube_proxy/plugins")
 
 
 def send_code(node: Node, *programs: str) -> str:
     """The collection's code, what it needs of Ansible, and programs of this folder, to the node; the folder they are in."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for path in (ROOT / "plugins" / "module_utils").glob("*.py"):
-            archive.add(path, PACKAGE / path.name)
+        for path in (ROOT / "plugins").glob("module*/*.py"):
+            archive.add(path, PACKAGE / path.relative_to(ROOT / "plugins"))
         archive.add(Path(module_utils.__file__).parent, "ansible/module_utils")
         for name in programs:
             archive.add(Path(__file__).with_name(name), name)
