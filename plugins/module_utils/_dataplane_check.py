@@ -95,7 +95,7 @@ def answer(asked: Question, runner: Runner, files: Files) -> dict[str, t.Any]:
     if asked.before and asked.step == CONFIRM:
         suspects = rounds.unchanged(asked.before, suspects, seen.versions, seen.around)
     text = ""
-    if suspects and asked.step != CONFIRM:
+    if asked.step != CONFIRM and any(one.may_pass for one in suspects):
         text = rounds.suspicion(suspects, seen.versions, seen.around).encode()
     return {**seen.summary, **_told(suspects), "suspects": text, "settled": seen.settled}
 

@@ -26,6 +26,9 @@ ABOUT_NODE = "node"
 """Not about the API's Services: nothing there can explain it away."""
 ABOUT_SERVICES = "services"
 
+LASTING = frozenset({"ipvs_timeout_below_keepalive", "release_calendar"})
+"""Kinds that kube-proxy has no part in: a later look finds the same."""
+
 
 class Suspect(t.NamedTuple):
     """A finding that may still be a moment's delay.
@@ -37,6 +40,11 @@ class Suspect(t.NamedTuple):
     identity: tuple[str, str, str]
     concern: str
     finding: Finding
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it is worth another look."""
+        return self.finding.kind not in LASTING
 
     @property
     def service(self) -> str:

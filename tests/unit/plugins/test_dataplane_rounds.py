@@ -47,6 +47,12 @@ def test_other_texts_are_refused(text: str) -> None:
         decode(text)
 
 
+@pytest.mark.parametrize("kind", ["release_calendar", "ipvs_timeout_below_keepalive"])
+def test_a_healthy_node_in_ipvs_mode_is_looked_at_once(kind: str) -> None:
+    assert not suspect(kind, "ipvs mode", concern=ABOUT_NODE).may_pass
+    assert all(one.may_pass for one in ALL)
+
+
 def test_only_what_is_seen_again_stays_as_it_is_seen_now() -> None:
     later = MISSING._replace(finding=MISSING.finding._replace(actual="that again"))
     other = suspect("destination_missing", "TCP 10.96.0.10:80", "10.244.9.9:8080", "default/web:http")
