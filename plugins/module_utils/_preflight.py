@@ -174,7 +174,6 @@ def _node(given: Object, services_: Object) -> NodeCase:
     info, looks = given.get("info") or {}, tuple(one for one in given.get("looks") or () if isinstance(one, t.Mapping))
     name = str(info.get("node_name") or next((one["node"] for one in looks if one.get("node")), ""))
     api = next((one for one in services_.get("nodes") or () if one.get("name") == name), None)
-    cleanup = given.get("cleanup") or ()
     return NodeCase(
         host=str(given["host"]),
         name=name,
@@ -183,5 +182,4 @@ def _node(given: Object, services_: Object) -> NodeCase:
         looks=looks,
         modules=given.get("modules") or {},
         facts=given.get("facts") or {},
-        cleanup=(cleanup,) if isinstance(cleanup, t.Mapping) else tuple(cleanup),
     )

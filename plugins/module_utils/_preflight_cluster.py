@@ -19,7 +19,6 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_release im
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_model import (
     ClusterCase,
     NodeCase,
-    Object,
     Verdict,
     fail,
     merged,
@@ -210,8 +209,7 @@ def node_ready(case: ClusterCase, node: NodeCase) -> Verdicts:
     if node.api is None:
         yield unknown(why_unread(case.services, "the API does not have it"))
     elif node.api.get("ready"):
-        row: Object = next((one for one in case.switch.get("nodes") or () if one.get("name") == node.name), {})
-        yield ok("Ready, and cordoned: it stays so" if row.get("unschedulable") else "Ready")
+        yield ok("Ready, and cordoned: it stays so" if case.row_of(node).get("unschedulable") else "Ready")
     elif node.name in case.absent:
         yield warn("it is not Ready (switch_absent_nodes)")
     else:

@@ -109,7 +109,6 @@ class NodeCase:
     :param looks: what C(service_dataplane_info) returned, step by step
     :param modules: what C(ipvs_module_loaded) returned in check mode for the target
     :param facts: what C(node_switch_info) returned
-    :param cleanup: what C(kube_proxy_cleanup) returned in check mode
     """
 
     host: str
@@ -119,7 +118,6 @@ class NodeCase:
     looks: tuple[Object, ...] = ()
     modules: Object = field(default_factory=dict)
     facts: Object = field(default_factory=dict)
-    cleanup: tuple[Object, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -188,6 +186,14 @@ class ClusterCase:
     def mode_of(self, node: NodeCase) -> str:
         """The mode that a node runs now, as it says or else as it is configured."""
         return str(node.info.get("running_mode") or self.present)
+
+    def row_of(self, node: NodeCase) -> Object:
+        """What C(cluster_switch_info) says of a node."""
+        return next((one for one in self.switch.get("nodes") or () if one.get("name") == node.name), {})
+
+    def is_on_the_way(self, node: NodeCase) -> bool:
+        """Whether a run before this one has begun with the node: it runs the target, or is marked by a switch."""
+        return self.mode_of(node) == self.target or bool(self.row_of(node).get("mode_label"))
 
     def crosses(self, node: NodeCase) -> bool:
         """Whether the node goes to or from nftables: the two others share most of their rules."""

@@ -69,20 +69,18 @@ def plan_of(case: ClusterCase, node: NodeCase) -> NodePlan:
     mode = case.mode_of(node)
     inventory = node.info.get("inventory")
     rows = (inventory or {}).get("artifacts") or ()
-    cleaned = [one for one in node.cleanup if "removed" in one]
-    removed = [row for one in cleaned for row in one["removed"]] if cleaned else _superfluous(rows, case.target)
     foreign, why = foreign_at_risk(case, node)
     unread = [*((inventory or {}).get("unread") or ()), *([why] if why and node.host else ())]
-    if inventory is None and not cleaned:
+    if inventory is None:
         unread.insert(0, "nobody listed what lies in the kernel")
     return NodePlan(
         mode=mode,
         target=case.target,
         gap=predicted_gap(mode, case.target),
         restarted=() if mode == case.target else ("kube-proxy",),
-        removed=tuple(_counted(removed)),
+        removed=tuple(_counted(_superfluous(rows, case.target))),
         lost=tuple(_server(one) for one in foreign),
-        kept=(*_kept(rows, {_name(one) for one in foreign}), *_refused(cleaned)),
+        kept=tuple(_kept(rows, {_name(one) for one in foreign})),
         unread=tuple(map(str, unread)),
     )
 
@@ -117,18 +115,6 @@ def _kept(rows: t.Iterable[Object], lost: t.Container[str]) -> t.Iterator[str]:
 def _owner(row: Object) -> str:
     owner = row.get("owner")
     return "unknown owner" if owner is None else "others" if owner == FOREIGN else str(owner)
-
-
-def _refused(cleaned: t.Iterable[Object]) -> t.Iterator[str]:
-    """What a cleanup would leave, each with its reason; those of one reason together."""
-    groups: dict[str, list[str]] = {}
-    for result in cleaned:
-        for row in result.get("kept") or ():
-            kind = _KINDS.get(str(row.get("kind")), str(row.get("kind")))
-            groups.setdefault(str(row.get("reason")), []).append(f"{kind} {row.get('name')}")
-    for reason, names in groups.items():
-        more = f" and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else ""
-        yield f"{', '.join(names[:_EXAMPLES])}{more}: {reason}"
 
 
 def _server(server: Object) -> str:

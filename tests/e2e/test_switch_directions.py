@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From every mode to every other on a dual-stack cluster: what is other people's stays, nothing of the old mode is left, the
-kernel holds what the API asks for, and requests are counted meanwhile."""
+"""Node by node and all at once, from mode to mode, on a dual-stack cluster: what fails goes back, what is cut off is
+finished or undone, what is other people's stays, nothing of the old mode is left, and the kernel holds what the API asks for."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import json
 import os
 import re
 import typing as t
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,38 +20,39 @@ from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import kinds, verdict, wrong
 from tests.labkit.load import load
 from tests.labkit.state import state_of
-from tests.labkit.tutorial import KUBE_SVC
+from tests.labkit.switching import EXCLUDED, FOREIGN, SERVER, is_right, mine, modes, procedure, states
 
-LAB = Lab("kubelab-e2e", ("--workers", "1"))
-NAMES = ("cp1", "w1")
 FAMILIES: dict[str, t.Any] = {
     "cluster_pod_subnet": "10.244.0.0/16,fd00:10:244::/56",
     "cluster_service_subnet": "10.96.0.0/16,fd00:10:96::/112",
 }
-# Each of the six directions once, and back where it began; in CI into every mode once.
-ALL = ("ipvs", "iptables", "nftables", "ipvs", "nftables", "iptables")
-WAY = ALL if "ALL_DIRECTIONS" in os.environ else ("ipvs", "nftables", "iptables")
-# Somebody else's balancer. kube-proxy lets it live in ipvs mode only where it is excluded, and never in nftables mode.
-SERVER = "198.18.0.9:6443"
-EXCLUDED = {"ipvs": {"excludeCIDRs": ["198.18.0.0/24"]}}
-# A user's chains, sets and table, and what the CNI plugin portmap makes for a hostPort.
-FOREIGN = f"""
-iptables -t nat -N MY-CHAIN; iptables -t nat -A MY-CHAIN -s 10.9.0.0/16 -j RETURN; iptables -t nat -I PREROUTING -j MY-CHAIN
-ip6tables -t filter -N KUBE-SVC-FOO; ip6tables -I INPUT -j KUBE-SVC-FOO
-ipset create MY-SET hash:ip; ipset add MY-SET 192.0.2.7; iptables -I INPUT -m set --match-set MY-SET src -j ACCEPT
-iptables -t nat -N CNI-HOSTPORT-DNAT; iptables -t nat -N CNI-DN-0123456789abcdef01234
-iptables -t nat -A CNI-DN-0123456789abcdef01234 -p tcp -m tcp --dport 8081 -j DNAT --to-destination 10.244.0.99:80
-iptables -t nat -A CNI-HOSTPORT-DNAT -p tcp -m multiport --dports 8081 -j CNI-DN-0123456789abcdef01234
-iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT
-nft add table inet mine; nft add chain inet mine hook '{{ type filter hook input priority 10 ; }}'
-ipvsadm -A -t {SERVER} -s wlc; ipvsadm -a -t {SERVER} -r 198.18.0.10:6443 -g -w 7
-"""
-MINE = ("MY-CHAIN", "KUBE-SVC-FOO", "MY-SET", "CNI-", "inet mine", SERVER)
-LISTING = "iptables-save; ip6tables-save; ipset save; nft list tables; ipvsadm -Sn"
-# What facts 4.6 names, for the node's own tools.
-OF_IPTABLES = ("KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-CANARY", "KUBE-SEP-")
-OF_IPVS = ("KUBE-NODE-PORT", "KUBE-LOAD-BALANCER", "KUBE-IPVS", "KUBE-LOOP-BACK", "KUBE-6-", "KUBE-CLUSTER-IP")
-OF_BOTH = ("KUBE-SERVICES", "KUBE-POSTROUTING", "KUBE-MARK-MASQ", "KUBE-FORWARD", "KUBE-PROXY-FIREWALL")
+ALL = "ALL_DIRECTIONS" in os.environ
+NAMES = ("cp1", "w1", "w2") if ALL else ("cp1", "w1")
+LAB = Lab("kubelab-e2e", ("--workers", str(len(NAMES) - 1)))
+# In CI into every mode once; else all six directions, node by node and then all at once.
+CIRCLE = ("ipvs", "iptables", "nftables", "ipvs", "nftables", "iptables")
+WAY = (
+    [(strategy, mode) for strategy in ("rolling", "fast") for mode in CIRCLE]
+    if ALL
+    else [("rolling", "nftables"), ("fast", "iptables")]
+)
+# Where the controller is killed, one run each, until one is let to its end.
+STEPS = [
+    "Keep other operators out",
+    "Have a second ConfigMap and DaemonSet for nodes that have moved",
+    "Have no new pods on the node",
+    "Have the second DaemonSet run kube-proxy on the node",
+    "Wait for the mode and for its first sync",
+    "Have what other modes left removed",
+    "Have pods come to the node again",
+    "Have the mode in the ConfigMap",
+    "Have kube-proxy's own DaemonSet run it in the same mode",
+    "Have the second ConfigMap and DaemonSet gone",
+    "Let other operators in",
+]
+KILLED_AT = STEPS if ALL else [STEPS[3], STEPS[7]]
+# A virtual server that never stays: the audit after the move has to find that.
+SABOTAGE = "nohup sh -c 'while sleep 0.2; do ipvsadm -D -t 10.96.0.1:443; done' >/dev/null 2>&1 & echo $!"
 
 
 @pytest.fixture(scope="module")
@@ -71,75 +73,109 @@ def cluster(lab: Lab) -> Cluster:
     return found
 
 
-def switch(lab: Lab, mode: str, **options: t.Any) -> Run:
+def switch(lab: Lab, mode: str, strategy: str = "rolling", **options: t.Any) -> Run:
     settings: dict[str, t.Any] = {"switch_settings": EXCLUDED} if mode == "ipvs" else {}
-    return lab.playbook(f"playbooks/switch_to_{mode}.yml", **settings, **options)
+    return lab.playbook(f"playbooks/switch_to_{mode}.yml", switch_strategy=strategy, **settings, **options)
 
 
-def mine(node: Node) -> list[str]:
-    return [line for line in node.run(LISTING).splitlines() if any(name in line for name in MINE)]
+def succeeded(run: Run) -> Run:
+    assert run.rc == 0, run.output
+    return run
 
 
-def left_of_others(node: Node, mode: str) -> list[str]:
-    """What there is of other modes than this one, by the node's own tools."""
-    names = {
-        "iptables": OF_IPVS,
-        "ipvs": OF_IPTABLES,
-        "nftables": (*OF_IPTABLES, *OF_IPVS, *OF_BOTH),
-    }[mode]
-    lines = [line for line in node.run(LISTING).splitlines() if not any(name in line for name in MINE)]
-    found = [line for line in lines if any(name in line for name in names)]
-    if mode != "iptables":
-        found += [line for line in lines if KUBE_SVC.search(line)]
-    if mode != "ipvs":
-        found += [line for line in lines if re.match(r"-[aA] -[tuf] ", line)]
-        found += node.run("ip -o link show kube-ipvs0 2>/dev/null || true").splitlines()
-    if mode != "nftables":
-        found += [line for line in lines if re.match("table ip6? kube-proxy", line)]
-    return found
+@contextmanager
+def sabotage(node: Node) -> t.Iterator[None]:
+    process = node.run(SABOTAGE).strip()
+    try:
+        yield
+    finally:
+        node.run(f"kill {process}")
 
 
-def is_right(cluster: Cluster, mode: str, before: list[list[str]]) -> None:
-    assert [mine(node) for node in cluster.nodes] == before
-    for node in cluster.nodes:
-        assert node.run("curl -s 127.0.0.1:10249/proxyMode") == mode
-        assert left_of_others(node, mode) == []
-        inventory = node.module("kube_proxy_info", {"gather": ["inventory"]})["inventory"]
-        assert [row for row in inventory["artifacts"] if row["belongs"] is False] == []
-        found = verdict(cluster, node)
-        assert wrong(found) == []
-        assert found["kernel_modes"] == [mode]
+def test_check_mode_shows_the_plan_and_changes_nothing(lab: Lab, cluster: Cluster) -> None:
+    before = states(cluster)
+    run = succeeded(switch(lab, "ipvs", check=True, diff=True))
+    assert run.changed
+    assert re.search(r"CLUSTER +iptables->ipvs", run.output), run.output
+    assert states(cluster) == before
 
 
-@pytest.mark.parametrize(("number", "mode"), list(enumerate(WAY)))
-def test_from_mode_to_mode(lab: Lab, cluster: Cluster, figures: dict[str, t.Any], number: int, mode: str) -> None:
-    worker = cluster.nodes[1]
+def test_a_node_that_fails_goes_back_and_the_run_stops(lab: Lab, cluster: Cluster) -> None:
+    before = [mine(node) for node in cluster.nodes]
+    pods = {pod["spec"]["nodeName"]: pod["metadata"]["uid"] for pod in cluster.kube_proxy_pods()}
+    with sabotage(cluster.nodes[1]):
+        run = switch(lab, "ipvs")
+    assert run.rc != 0
+    assert any(f.startswith("w1 could not be settled in ipvs mode") and "10.96.0.1" in f for f in run.failures), (
+        run.output
+    )
+    is_right(cluster, "iptables", before)
+    now = {pod["spec"]["nodeName"]: pod["metadata"]["uid"] for pod in cluster.kube_proxy_pods()}
+    assert {name for name in NAMES if now[name] != pods[name]} == {"w1"}
+    assert not [one for one in procedure(cluster) if one.startswith(tuple(f"{name} " for name in NAMES))]
+
+
+def test_check_mode_and_others_in_the_middle_change_nothing(lab: Lab, cluster: Cluster) -> None:
+    before = states(cluster)
+    succeeded(switch(lab, "ipvs", check=True))
+    other = switch(lab, "ipvs", switch_holder="ann@laptop")
+    assert any("is held by" in f for f in other.failures), other.output
+    at_once = switch(lab, "ipvs", "fast")
+    assert any("A switch node by node is under way" in f for f in at_once.failures), at_once.output
+    assert states(cluster) == before
+
+
+def test_a_rollback_leaves_nothing(lab: Lab, cluster: Cluster) -> None:
+    before = [mine(node) for node in cluster.nodes]
+    succeeded(switch(lab, "ipvs", switch_action="rollback"))
+    assert procedure(cluster) == []
+    is_right(cluster, "iptables", before)
+
+
+def test_the_next_run_finishes_what_was_cut_off(lab: Lab, cluster: Cluster) -> None:
+    before = [mine(node) for node in cluster.nodes]
+    for step in KILLED_AT:
+        run = switch(lab, "ipvs", kill_at=step)
+        assert run.rc == -9, f"{step}: {run.output}"
+        checked = states(cluster)
+        succeeded(switch(lab, "ipvs", check=True))
+        assert states(cluster) == checked, step
+    succeeded(switch(lab, "ipvs"))
+    assert procedure(cluster) == []
+    is_right(cluster, "ipvs", before)
+    again = succeeded(switch(lab, "ipvs"))
+    assert again.changed == []
+
+
+@pytest.mark.parametrize(("number", "strategy", "mode"), [(number, *step) for number, step in enumerate(WAY)])
+def test_from_mode_to_mode(
+    lab: Lab, cluster: Cluster, figures: dict[str, t.Any], number: int, strategy: str, mode: str
+) -> None:
+    worker, old = cluster.nodes[1], modes(cluster)["w1"]
     if mode == "nftables" and SERVER in worker.run("ipvsadm -Sn"):
         refused_for_the_balancer(lab, cluster)
     before = [mine(node) for node in cluster.nodes]
     assert all(before)
     address = cluster.service("httpservice")["spec"]["clusterIP"]
     with load(cluster, worker, f"{address}:80", rate=50) as requests:
-        run = switch(lab, mode)
-    assert run.rc == 0, run.output
-    figures[f"requests from {WAY[number - 1]} to {mode}"] = {"run": round(run.seconds), **requests.values}
+        run = succeeded(switch(lab, mode, strategy))
+    figures[f"{strategy} from {old} to {mode}, run {number + 1}"] = {"seconds": round(run.seconds), **requests.values}
+    assert procedure(cluster) == []
     is_right(cluster, mode, before)
 
 
 def refused_for_the_balancer(lab: Lab, cluster: Cluster) -> None:
-    states = [state_of(node) for node in cluster.nodes]
+    before = states(cluster)
     run = switch(lab, "nftables")
     assert run.rc != 0
-    assert any("198.18.0.9" in f and "nothing can keep it" in f for f in run.failures), run.output
-    assert [state_of(node) for node in cluster.nodes] == states
+    assert any("198.18.0.9" in f and "foreign_virtual_servers" in f for f in run.failures), run.output
+    assert states(cluster) == before
     for node in cluster.nodes:
         node.run(f"ipvsadm -D -t {SERVER}")
 
 
 def test_switching_again_changes_nothing(lab: Lab) -> None:
-    run = switch(lab, WAY[-1])
-    assert run.rc == 0, run.output
-    assert run.changed == []
+    assert succeeded(switch(lab, WAY[-1][1], WAY[-1][0])).changed == []
 
 
 # By hand, what three releases and the other backend of iptables have left on a node that runs iptables mode.
@@ -152,24 +188,21 @@ iptables-legacy -t nat -N KUBE-XLB-AAAAAAAAAAAAAAAA; iptables -t nat -N KUBE-NOD
 
 def test_cleanup_removes_what_others_left(lab: Lab, cluster: Cluster) -> None:
     node = cluster.control_plane
-    before = mine(node)
+    before = [mine(one) for one in cluster.nodes]
     node.run(OLD)
     state = state_of(node)
     shown = lab.playbook("playbooks/cleanup.yml", check=True, diff=True, cleanup_mode=["ipvs", "nftables"])
     assert (shown.rc, state_of(node)) == (0, state), shown.output
     assert "kube-ipvs0" in shown.output
-    run = lab.playbook("playbooks/cleanup.yml", cleanup_mode=["ipvs", "nftables"])
-    assert run.rc == 0, run.output
-    assert run.changed
-    is_right(cluster, "iptables", [before, mine(cluster.nodes[1])])
-    again = lab.playbook("playbooks/cleanup.yml", cleanup_mode=["ipvs", "nftables"])
-    assert (again.rc, again.changed) == (0, []), again.output
+    assert succeeded(lab.playbook("playbooks/cleanup.yml", cleanup_mode=["ipvs", "nftables"])).changed
+    is_right(cluster, "iptables", before)
+    assert succeeded(lab.playbook("playbooks/cleanup.yml", cleanup_mode=["ipvs", "nftables"])).changed == []
 
 
 def test_cleanup_refuses_the_running_mode(lab: Lab, cluster: Cluster) -> None:
-    states = [state_of(node) for node in cluster.nodes]
+    before = states(cluster)
     run = lab.playbook("playbooks/cleanup.yml", cleanup_mode=["iptables"])
     assert run.rc != 0
     assert any("runs in iptables mode" in f for f in run.failures), run.output
-    assert [state_of(node) for node in cluster.nodes] == states
+    assert states(cluster) == before
     assert kinds(wrong(verdict(cluster, cluster.control_plane))) == set()

@@ -11,9 +11,10 @@ import re
 import typing as t
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from tests.labkit import Lab, Run, wait_for
+from tests.labkit import ROOT, Lab, Run, wait_for
 from tests.labkit.api_account import may, reader, requests_counted
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import ADVICE as EVER
@@ -128,7 +129,7 @@ def test_check_passes_in_iptables_mode(cluster: Cluster, tmp_path: Path) -> None
     found = check(cluster, tmp_path)
     succeeded(found.run)
     # The files are new, and nothing else.
-    assert {name.partition(": ")[2] for name in found.run.changed} == FILES
+    assert {name.rpartition(" : ")[2] for name in found.run.changed} == FILES
     assert found.groups == [("iptables", "iptables", ["iptables"], list(NAMES))]
     for name in NAMES:
         assert re.search(rf"- {name} +iptables +iptables +iptables ", found.run.output), found.run.output
@@ -154,6 +155,8 @@ def test_a_service_without_endpoints_leaves_reject_rules(cluster: Cluster) -> No
 def test_check_mode_before_changes_nothing(lab: Lab, cluster: Cluster) -> None:
     before = states(cluster)
     run = succeeded(lab.playbook(SWITCH, check=True, diff=True))
+    assert re.search(r"- CLUSTER +iptables->ipvs", run.output), run.output
+    assert re.search(r"~ restart kube-proxy", run.output), run.output
     assert run.changed, "check mode predicts nothing"
     assert re.search(r"^\+\s*mode: \"?ipvs", run.output, re.MULTILINE), run.output
     assert states(cluster) == before
@@ -163,16 +166,22 @@ def test_a_node_outside_the_play_stops_it(lab: Lab, cluster: Cluster) -> None:
     before = states(cluster)
     run = lab.playbook(SWITCH, arguments=["--limit", "cp1,w1"])
     assert run.rc != 0
-    assert any("w2" in f and "not in this play" in f and "switch_absent_nodes" in f for f in run.failures), run.output
+    assert any("w2" in f and "no host of the play" in f and "switch_absent_nodes" in f for f in run.failures), (
+        run.output
+    )
     assert states(cluster) == before
 
 
-def test_a_foreign_virtual_server_stops_it(lab: Lab, cluster: Cluster) -> None:
+def test_a_foreign_virtual_server_stops_it(lab: Lab, cluster: Cluster, tmp_path: Path) -> None:
     node = cluster.nodes[1]
     node.run("ipvsadm -A -t 203.0.113.9:6443 -s rr && ipvsadm -a -t 203.0.113.9:6443 -r 203.0.113.10:6443 -m")
     try:
-        run = lab.playbook(SWITCH)
+        report = tmp_path / "preflight.json"
+        run = lab.playbook(SWITCH, switch_report_file=str(report))
         assert run.rc != 0
+        found = json.loads(report.read_text(encoding="utf-8"))
+        jsonschema.validate(found, json.loads((ROOT / "docs" / "preflight.schema.json").read_text(encoding="utf-8")))
+        assert {row["node"]: row["passed"] for row in found["nodes"]} == {"cp1": True, "w1": False, "w2": True}
         assert any("203.0.113.9" in f and "excludeCIDRs" in f for f in run.failures), run.output
         assert "203.0.113.9:6443" in node.run("ipvsadm -Sn")
         assert 'mode: ""' in cluster.get("configmap", "-n", "kube-system", "kube-proxy")["data"]["config.conf"]

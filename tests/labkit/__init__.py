@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -104,8 +105,13 @@ def _read_results(path: Path) -> tuple[TaskResult, ...]:
     return tuple(TaskResult(**json.loads(line)) for line in lines)
 
 
-def _stream(argv: t.Sequence[str], follow: bool, environment: dict[str, str] | None = None) -> tuple[int, str]:
-    """Run a command in the checkout; its exit status and all it printed, line by line on the screen too if C(follow)."""
+def _stream(
+    argv: t.Sequence[str], follow: bool, environment: dict[str, str] | None = None, kill_at: str = ""
+) -> tuple[int, str]:
+    """Run a command in the checkout; its exit status and all it printed, line by line on the screen too if C(follow).
+
+    :param kill_at: words in a line of what it prints, at which it is killed with all its processes
+    """
     lines = []
     with subprocess.Popen(
         argv,
@@ -115,24 +121,36 @@ def _stream(argv: t.Sequence[str], follow: bool, environment: dict[str, str] | N
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=bool(kill_at),
     ) as process:
         for line in t.cast("t.IO[str]", process.stdout):
             lines.append(line)
+            if kill_at and kill_at in line:
+                os.killpg(process.pid, signal.SIGKILL)
+                kill_at = ""
             if follow:
                 print(line, end="", flush=True)
         return process.wait(), "".join(lines)
 
 
-def run_ansible(lab: str, command: str, *arguments: str, follow: bool = False, inside: bool = False) -> Run:
+def run_ansible(
+    lab: str, command: str, *arguments: str, follow: bool = False, inside: bool = False, kill_at: str = ""
+) -> Run:
     """Run one of Ansible's commands in the checkout, against the lab of that name.
 
+    :param kill_at: the task at whose beginning it is killed
     :param inside: with the controller in the lab's own network, where the API server can be reached without a node
     """
     enter = [*([] if os.geteuid() == 0 else ["sudo", "-nE"]), "ip", "netns", "exec", lab] if inside else []
     with tempfile.TemporaryDirectory() as scratch:
         results = Path(scratch) / "results"
         started = time.monotonic()
-        rc, output = _stream([*enter, _tool(command), *arguments], follow, _ansible_environment(lab, results))
+        rc, output = _stream(
+            [*enter, _tool(command), *arguments],
+            follow,
+            _ansible_environment(lab, results),
+            f": {kill_at}]" if kill_at else "",
+        )
         return Run(rc, output, _read_results(results), time.monotonic() - started)
 
 
@@ -247,8 +265,10 @@ class Lab:
         check: bool = False,
         diff: bool = False,
         arguments: t.Sequence[str] = (),
+        *,
         follow: bool = False,
         inside: bool = False,
+        kill_at: str = "",
         **variables: t.Any,
     ) -> Run:
         """Run a playbook of the checkout as a user would; extra variables by keyword. The rest as C(run_ansible)."""
@@ -262,4 +282,5 @@ class Lab:
             *_options(variables, check, diff),
             follow=follow,
             inside=inside,
+            kill_at=kill_at,
         )

@@ -262,23 +262,6 @@ def test_a_plan_says_what_goes_and_what_stays() -> None:
     assert "    keep 1 virtual servers of others" in preflight_matrix(covered, "plan", "ipvs")
 
 
-def test_a_plan_takes_the_cleanup_in_check_mode_at_its_word() -> None:
-    cleanup = {
-        "removed": [row("iptables_chain", "KUBE-SVC-NPX46M4PTMTKRN6Y", "kube-proxy", ["iptables"])],
-        "kept": [
-            {
-                **row("iptables_chain", "KUBE-MARK-MASQ", "kube-proxy"),
-                "reason": "a rule of CNI-HOSTPORT-SETMARK leads there",
-            }
-        ],
-        "actions": ["Remove 1 chain"],
-    }
-    given_ = readings(node__info=info(inventory=INVENTORY), node__cleanup=cleanup)
-    plan = preflight_matrix(given_, "plan", "nftables")
-    assert "  - remove 1 iptables chains (KUBE-SVC-NPX46M4PTMTKRN6Y)" in plan
-    assert "    keep iptables chains KUBE-MARK-MASQ: a rule of CNI-HOSTPORT-SETMARK leads there" in plan
-
-
 def test_a_plan_says_what_it_does_not_know() -> None:
     given_ = readings(node__info={"node_name": "cp1"})
     case = read_case(given_, "nftables")

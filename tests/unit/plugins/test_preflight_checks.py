@@ -352,6 +352,24 @@ TABLE: dict[str, list[Case]] = {
             {"node__looks": [look(), look(finding("error", "vip_missing"))]},
             "vip_missing TCP 10.96.0.10:53",
         ),
+        # Somebody runs it again after a run that was cut off, or after an edit of the ConfigMap: this is what puts it in order.
+        (
+            IPTABLES,
+            WARN,
+            {"node__looks": [look(finding("error", "vip_missing"))]},
+            "put it in order, and says at its end whether it is: vip_missing",
+        ),
+        (
+            NFTABLES,
+            WARN,
+            {
+                "node__looks": [look(finding("error", "vip_missing"))],
+                "cluster__switch": switch(
+                    nodes=[{"name": "cp1", "ready": True, "unschedulable": False, "mode_label": "switching"}]
+                ),
+            },
+            "put it in order",
+        ),
         (NFTABLES, OK, {"node__looks": [look(finding("error", "vip_missing")), look(), {"skipped": True}]}, "agree"),
         (NFTABLES, WARN, {"node__looks": [look(finding("warning", "leftover"))]}, "at risk: leftover"),
         (NFTABLES, OK, {"node__looks": [look(finding("info", "leftover"))]}, "agree"),
