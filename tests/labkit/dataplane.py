@@ -60,11 +60,11 @@ def verdict(cluster: Cluster, node: Node, **options: t.Any) -> dict[str, t.Any]:
     """The result of the first look, with the findings that all steps leave."""
     text = state(cluster)
     first = look(node, text, **options)
-    if not first["findings"]:
+    if not first["suspects"]:
         return first
     second = look(node, text, step="look_again", suspects=first["suspects"], **options)
-    if not second["findings"]:
-        return {**first, "findings": []}
+    if not second["suspects"]:
+        return {**first, "findings": second["findings"]}
     left = look(node, state(cluster), step="confirm", suspects=second["suspects"], **options)
     return {**first, "findings": left["findings"]}
 
