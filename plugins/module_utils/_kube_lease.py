@@ -168,7 +168,7 @@ def render(state: LeaseState) -> str:
 
 def _time(text: t.Any) -> datetime | None:
     """RFC 3339 in UTC, with or without a fraction, as the API server writes it."""
-    whole = str(text or "").split(".")[0].rstrip("Z")
+    whole = str(text or "").partition(".")[0].rstrip("Z")
     try:
         return datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
     except ValueError:

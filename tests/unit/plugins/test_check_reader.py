@@ -33,7 +33,7 @@ PATH = re.compile(
 
 
 def manifest() -> list[Object]:
-    return list(yaml.safe_load_all(MANIFEST.read_text(encoding="utf-8")))
+    return list(yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))["items"])
 
 
 def rights() -> set[Right]:
