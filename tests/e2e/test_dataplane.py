@@ -101,8 +101,7 @@ def nothing_is_found_while_services_come_and_go(cluster: Cluster, figures: dict[
             looks += 1
             services = max(services, found["service_ports"])
     figures[f"churn in {mode} mode"] = {**changed, "looks": looks, "most Service ports": services, "found": 0}
-    # That Services did come and go; how fast depends on the machine.
-    assert changed["changes"] > SERVICES // 4
+    assert changed["changes"] > 100
 
 
 def test_iptables_mode(cluster: Cluster) -> None:
