@@ -8,7 +8,6 @@ what it is."""
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import typing as t
@@ -18,15 +17,22 @@ import pytest
 
 from tests.labkit import Lab, Node
 from tests.labkit.cluster import Cluster
-from tests.labkit.dataplane import churn, kinds, look, move, replace_program, restart, state, verdict, wrong
+from tests.labkit.dataplane import (
+    churn,
+    kinds,
+    look,
+    move,
+    replace_program,
+    restart,
+    state,
+    verdict,
+    with_catalogue,
+    wrong,
+)
 from tests.labkit.traces import balanced_is_true, traces_are_true
 
 LAB = Lab("kubelab-e2e", ("--workers", "1"))
 NAMES = ("cp1", "w1")
-FAMILIES: dict[str, t.Any] = {
-    "cluster_pod_subnet": "10.244.0.0/16,fd00:10:244::/56",
-    "cluster_service_subnet": "10.96.0.0/16,fd00:10:96::/112",
-}
 CHURN_SECONDS = int(os.environ.get("CHURN_SECONDS", "30"))
 SERVICES = 200
 RELEASE = "1.37.2"
@@ -42,12 +48,7 @@ TIDY = {
 
 @pytest.fixture(scope="module")
 def cluster(lab: Lab) -> Cluster:
-    found = Cluster(lab, NAMES)
-    run = lab.playbook("playbooks/create_cluster.yml", **FAMILIES)
-    assert run.rc == 0, run.output
-    found.apply("dataplane.yaml")
-    ingress = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.20"}, {"ip": "2001:db8:ffff::20"}]}}}
-    found.kubectl("patch", "service", "balanced", "--subresource=status", "-p", json.dumps(ingress))
+    found = with_catalogue(lab, NAMES)
     found.wait_for_mode("iptables")
     for node in found.nodes:
         node.wait("the last Service", "ip6tables-save -t nat | grep -q 2001:db8:ffff::20")

@@ -7,7 +7,6 @@ finished or undone, what is other people's stays, nothing of the old mode is lef
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import typing as t
@@ -17,15 +16,11 @@ import pytest
 
 from tests.labkit import Lab, Node, Run
 from tests.labkit.cluster import Cluster
-from tests.labkit.dataplane import kinds, verdict, wrong
+from tests.labkit.dataplane import kinds, verdict, with_catalogue, wrong
 from tests.labkit.load import load
 from tests.labkit.state import state_of
 from tests.labkit.switching import EXCLUDED, FOREIGN, SERVER, is_right, mine, modes, procedure, states
 
-FAMILIES: dict[str, t.Any] = {
-    "cluster_pod_subnet": "10.244.0.0/16,fd00:10:244::/56",
-    "cluster_service_subnet": "10.96.0.0/16,fd00:10:96::/112",
-}
 ALL = "ALL_DIRECTIONS" in os.environ
 NAMES = ("cp1", "w1", "w2") if ALL else ("cp1", "w1")
 LAB = Lab("kubelab-e2e", ("--workers", str(len(NAMES) - 1)))
@@ -57,12 +52,7 @@ SABOTAGE = "nohup sh -c 'while sleep 0.2; do ipvsadm -D -t 10.96.0.1:443; done' 
 
 @pytest.fixture(scope="module")
 def cluster(lab: Lab) -> Cluster:
-    found = Cluster(lab, NAMES)
-    run = lab.playbook("playbooks/create_cluster.yml", **FAMILIES)
-    assert run.rc == 0, run.output
-    found.apply("dataplane.yaml")
-    ingress = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.20"}, {"ip": "2001:db8:ffff::20"}]}}}
-    found.kubectl("patch", "service", "balanced", "--subresource=status", "-p", json.dumps(ingress))
+    found = with_catalogue(lab, NAMES)
     found.apply("httpservice.yaml")
     found.wait_for_pods("http", 3)
     found.wait_for_pods("client", len(NAMES))

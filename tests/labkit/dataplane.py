@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import decode, encode
 from tests import labkit
-from tests.labkit import ROOT, Node, wait_for
+from tests.labkit import ROOT, Lab, Node, wait_for
 from tests.labkit.cluster import Cluster
 
 Finding = dict[str, t.Any]
@@ -44,6 +44,23 @@ PATCH: dict[str, t.Any] = {
 }
 # Good to know on a healthy node: the plan for IPVS, and its timeouts, which kube-proxy leaves as the kernel has them.
 ADVICE = {"ipvs": {"release_calendar", "ipvs_timeout_below_keepalive"}}
+
+
+FAMILIES: dict[str, t.Any] = {
+    "cluster_pod_subnet": "10.244.0.0/16,fd00:10:244::/56",
+    "cluster_service_subnet": "10.96.0.0/16,fd00:10:96::/112",
+}
+
+
+def with_catalogue(lab: Lab, names: tuple[str, ...]) -> Cluster:
+    """A new dual-stack cluster with a Service for every rule, and a load balancer's addresses."""
+    found = Cluster(lab, names)
+    run = lab.playbook("playbooks/create_cluster.yml", **FAMILIES)
+    assert run.rc == 0, run.output
+    found.apply("dataplane.yaml")
+    ingress = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.20"}, {"ip": "2001:db8:ffff::20"}]}}}
+    found.kubectl("patch", "service", "balanced", "--subresource=status", "-p", json.dumps(ingress))
+    return found
 
 
 def state(cluster: Cluster, release: str = "") -> str:
