@@ -28,6 +28,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_swit
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_switch_state import SwitchState
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_switch_steps import Op, Step
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_release import effective_mode
 
 POLL_SECONDS = 1.0
 
@@ -90,11 +91,13 @@ class SwitchWork:
     def _present(self, before: SwitchState) -> t.Sequence[t.Callable[[SwitchState], Step | None]]:
         edit, mode = self.edit(before), self.mode(before)
         refuse_present(before, mode)
+        mode_before = edit.mode_before
         if self.planner:
             self.planner.refuse(edit)
+            mode_before = effective_mode(mode_before, min(self.planner.surroundings.releases, default=None))
         name = self.names.config_map + SUFFIX
         return (
-            lambda state: steps.note_step(state, mode, edit.mode_before),
+            lambda state: steps.note_step(state, mode, mode_before),
             steps.guard_step,
             lambda state: steps.config_step(state, name, mode, edit.after),
             lambda state: steps.second_step(state, name, mode),

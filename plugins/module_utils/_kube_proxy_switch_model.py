@@ -56,7 +56,7 @@ class Note:
     """How things were when the switch began, and where it goes. Kept in the original DaemonSet.
 
     :param mode: the mode of the second pair
-    :param mode_before: the mode in the original ConfigMap; empty is kube-proxy's default
+    :param mode_before: the mode that the original ConfigMap stood for
     :param affinity: the pod template's, None when it had none
     :param revision: the C(controller-revision-hash) of the template; empty when it was not known
     :param config_version: the C(resourceVersion) of the original ConfigMap

@@ -111,8 +111,8 @@ phase:
   sample: ready
 mode:
   description:
-    - Mode C(before) the switch, the one that it leads to (C(after)), and the one C(configured) in the original ConfigMap now. Empty is kube-proxy's default.
-    - Without a switch all three are what the original ConfigMap says.
+    - Mode C(before) the switch (where the ConfigMap named none, the release's default), the one that it leads to (C(after)), and the one C(configured) in
+      the original ConfigMap now. Without a switch all three are what the original ConfigMap says; empty is kube-proxy's default.
   returned: success, and when it is refused
   type: dict
   sample: {"before": "iptables", "after": "ipvs", "configured": "iptables"}

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.labkit import Lab, Node, Run
+from tests.labkit import Lab, Node, Run, killed
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import kinds, verdict, with_catalogue, wrong
 from tests.labkit.load import load
@@ -46,6 +46,8 @@ STEPS = [
     "Let other operators in",
 ]
 KILLED_AT = STEPS if ALL else [STEPS[3], STEPS[7]]
+# The same, each undone; behind the last of them nothing tells any more how it was.
+UNDONE_AT = STEPS[:-1] if ALL else [STEPS[8]]
 # A virtual server that never stays: the audit after the move has to find that.
 SABOTAGE = "nohup sh -c 'while sleep 0.2; do ipvsadm -D -t 10.96.0.1:443; done' >/dev/null 2>&1 & echo $!"
 
@@ -122,10 +124,23 @@ def test_a_rollback_leaves_nothing(lab: Lab, cluster: Cluster) -> None:
     is_right(cluster, "iptables", before)
 
 
+def test_what_was_cut_off_is_undone(lab: Lab, cluster: Cluster) -> None:
+    before = [mine(node) for node in cluster.nodes]
+    for step in UNDONE_AT:
+        run = switch(lab, "ipvs", at=(step, killed))
+        assert run.rc == -9, f"{step}: {run.output}"
+        checked = states(cluster)
+        succeeded(switch(lab, "ipvs", check=True, switch_action="rollback"))
+        assert states(cluster) == checked, step
+        succeeded(switch(lab, "ipvs", switch_action="rollback"))
+        assert procedure(cluster) == []
+        is_right(cluster, "iptables", before)
+
+
 def test_the_next_run_finishes_what_was_cut_off(lab: Lab, cluster: Cluster) -> None:
     before = [mine(node) for node in cluster.nodes]
     for step in KILLED_AT:
-        run = switch(lab, "ipvs", kill_at=step)
+        run = switch(lab, "ipvs", at=(step, killed))
         assert run.rc == -9, f"{step}: {run.output}"
         checked = states(cluster)
         succeeded(switch(lab, "ipvs", check=True))

@@ -23,26 +23,6 @@ Object = dict[str, t.Any]
 LAB = Lab("kubelab-e2e", ("--workers", "1"))
 SYSTEM = ("-n", "kube-system")
 PRESENT = {"mode": "ipvs", "settings": {"ipvs": {"scheduler": "lc"}}}
-# It can be nowhere else, and its budget never lets it go.
-HELD = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: held}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: held}}
-  template:
-    metadata: {labels: {app: held}}
-    spec:
-      nodeSelector: {kubernetes.io/hostname: w1}
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: IMAGE, args: [netexec], imagePullPolicy: Never}]
----
-apiVersion: policy/v1
-kind: PodDisruptionBudget
-metadata: {name: never}
-spec: {minAvailable: 1, selector: {matchLabels: {app: held}}}
-"""
 LEASE = """
 apiVersion: coordination.k8s.io/v1
 kind: Lease
@@ -261,8 +241,7 @@ def is_cordoned(cluster: Cluster) -> bool:
 
 
 def test_a_drain_that_a_budget_never_allows(api: Node, cluster: Cluster) -> None:
-    image = cluster.control_plane.run("ctr -n k8s.io images ls -q | grep /agnhost: | head -1").strip()
-    cluster.kubectl("apply", "-f", "-", stdin=HELD.replace("IMAGE", image))
+    cluster.apply("held.yaml")
     (pod,) = cluster.wait_for_pods("held", 1)
     wait_for("the budget", lambda: "disruptionsAllowed" in cluster.get("pdb", "never").get("status", {}))
     cluster.kubectl("cordon", "w1")

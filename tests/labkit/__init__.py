@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = ROOT / "inventory" / "lab"
 Seen = t.TypeVar("Seen")
+Event = tuple[str, t.Callable[[int], object]]
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,11 @@ def _read_results(path: Path) -> tuple[TaskResult, ...]:
 
 
 def _stream(
-    argv: t.Sequence[str], follow: bool, environment: dict[str, str] | None = None, kill_at: str = ""
+    argv: t.Sequence[str], follow: bool, environment: dict[str, str] | None = None, at: Event | None = None
 ) -> tuple[int, str]:
     """Run a command in the checkout; its exit status and all it printed, line by line on the screen too if C(follow).
 
-    :param kill_at: words in a line of what it prints, at which it is killed with all its processes
+    :param at: words in a line of what it prints, and what is done once when they are read
     """
     lines = []
     with subprocess.Popen(
@@ -121,24 +122,29 @@ def _stream(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=bool(kill_at),
+        start_new_session=at is not None,
     ) as process:
         for line in t.cast("t.IO[str]", process.stdout):
             lines.append(line)
-            if kill_at and kill_at in line:
-                os.killpg(process.pid, signal.SIGKILL)
-                kill_at = ""
+            if at is not None and at[0] in line:
+                at[1](process.pid)
+                at = None
             if follow:
                 print(line, end="", flush=True)
         return process.wait(), "".join(lines)
 
 
+def killed(process: int) -> None:
+    """For C(at): the end of a controller and of all that it started, without a word."""
+    os.killpg(process, signal.SIGKILL)
+
+
 def run_ansible(
-    lab: str, command: str, *arguments: str, follow: bool = False, inside: bool = False, kill_at: str = ""
+    lab: str, command: str, *arguments: str, follow: bool = False, inside: bool = False, at: Event | None = None
 ) -> Run:
     """Run one of Ansible's commands in the checkout, against the lab of that name.
 
-    :param kill_at: the task at whose beginning it is killed
+    :param at: a task, and what is done when it begins for the first time (it is given the controller's process id)
     :param inside: with the controller in the lab's own network, where the API server can be reached without a node
     """
     enter = [*([] if os.geteuid() == 0 else ["sudo", "-nE"]), "ip", "netns", "exec", lab] if inside else []
@@ -149,7 +155,7 @@ def run_ansible(
             [*enter, _tool(command), *arguments],
             follow,
             _ansible_environment(lab, results),
-            f": {kill_at}]" if kill_at else "",
+            (f": {at[0]}]", at[1]) if at else None,
         )
         return Run(rc, output, _read_results(results), time.monotonic() - started)
 
@@ -268,7 +274,7 @@ class Lab:
         *,
         follow: bool = False,
         inside: bool = False,
-        kill_at: str = "",
+        at: Event | None = None,
         **variables: t.Any,
     ) -> Run:
         """Run a playbook of the checkout as a user would; extra variables by keyword. The rest as C(run_ansible)."""
@@ -282,5 +288,5 @@ class Lab:
             *_options(variables, check, diff),
             follow=follow,
             inside=inside,
-            kill_at=kill_at,
+            at=at,
         )

@@ -70,6 +70,18 @@ def essence(cluster: SwitchCluster) -> str:
     return json.dumps([daemon_set["spec"], annotations, labels, config["data"]], sort_keys=True)
 
 
+def test_the_note_names_the_mode_that_an_empty_one_stood_for() -> None:
+    cluster = SwitchCluster()
+    data = cluster.config()["data"]
+    data["config.conf"] = data["config.conf"].replace("mode: iptables", 'mode: ""')
+    assert 'mode: ""' in cluster.config()["data"]["config.conf"]
+    present(cluster)
+    assert (
+        json.loads(cluster.daemon_set()["metadata"]["annotations"]["kube-proxy.netops/switch"])["modeBefore"]
+        == "iptables"
+    )
+
+
 def test_requests_in_order() -> None:
     cluster = SwitchCluster()
     before = copy.deepcopy(cluster.daemon_set())
