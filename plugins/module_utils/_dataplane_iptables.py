@@ -170,23 +170,23 @@ class _Family:
 
     def _take(self, key: Key, rule: Rule) -> bool:
         """Make the entry of a rule; of several for one key the first counts. False for a rule that leads elsewhere."""
-        lead = self._walk.follow(rule.target, Asked(rule.named, key[2]))
+        service = rule.named
+        lead = self._walk.follow(rule.target, Asked(service, key[2]))
         if lead is None:
             return False
         if key in self.entries:
             return True
-        entry = self._entry(key, rule, lead)
-        self.entries[key] = entry
+        self.entries[key] = self._entry(key, rule, service, lead)
         if lead.broken:
             self.told.add(key)
         elif lead.flaws:
             self._flaws.append((lead, key))
         if lead.source_ranges and self._filtered and key not in self._filtered.firewalled:
             expected = f"a rule that drops what {rule.target} does not let through"
-            self._nat.tell("rule_missing", "KUBE-PROXY-FIREWALL", (expected, "no such rule"), rule.named, "filter")
+            self._nat.tell("rule_missing", "KUBE-PROXY-FIREWALL", (expected, "no such rule"), service, "filter")
         return True
 
-    def _entry(self, key: Key, rule: Rule, lead: Lead) -> Entry:
+    def _entry(self, key: Key, rule: Rule, service: str, lead: Lead) -> Entry:
         masquerade = lead.masquerade.get(key[1:]) or lead.masquerade.get(None, MASQUERADE_NONE)
         refused = self._filtered.refused.get(key) if self._filtered and not (lead.destinations or lead.broken) else None
         grep = " ".join(f"-e {chain}" for chain in lead.chains)
@@ -201,7 +201,7 @@ class _Family:
             () if masquerade == MASQUERADE_ALL else lead.no_hairpin,
             lead.source_ranges,
             source=_source(rule) if key[1] else "node_port",
-            service=rule.named,
+            service=service,
             evidence=f"{self._scene.evidence('nat')} | grep {grep}",
         )
 

@@ -32,6 +32,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptab
     forgetful,
     unfair,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptables_usual import usual
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import (
     CLUSTER,
     LOCAL,
@@ -125,9 +126,8 @@ class Nat:
         self.tell("element_broken", chain, ("rules that lead to an endpoint", actual), service)
         return Lead(chains=(chain,), broken=True)
 
-    def detects(self, chain: str, rule: Rule) -> None:
-        """Note by what a rule tells pods from others."""
-        match = (f"-s {rule.source}" if rule.source else f"-i {rule.interface}").replace("! ", "")
+    def detects(self, chain: str, match: str) -> None:
+        """Note by what pods are told from others."""
         first, count = self.detectors.get(match, (chain, 0))
         self.detectors[match] = first, count + 1
 
@@ -155,6 +155,17 @@ class Nat:
 
 def balance(nat: Nat, chain: str, asked: Asked) -> Lead:
     """Where KUBE-SVC or KUBE-SVL leads."""
+    policy = LOCAL if chain.startswith(LOCAL_CHAINS) else CLUSTER
+    plain = usual(nat.chains, chain, asked.protocol)
+    if plain is not None:
+        if plain.pods:
+            nat.detects(chain, plain.pods)
+        new_source = MASQUERADE_OUTSIDE if plain.pods else MASQUERADE_ALL
+        return Lead(plain.destinations, policy=policy, masquerade={plain.masqueraded: new_source}, chains=(chain,))
+    return _taken_apart(nat, chain, asked, policy)
+
+
+def _taken_apart(nat: Nat, chain: str, asked: Asked, policy: str) -> Lead:
     masquerade: dict[Port | None, str] = {}
     sticky: dict[str, str] = {}
     shares: list[tuple[str, str]] = []
@@ -180,7 +191,7 @@ def balance(nat: Nat, chain: str, asked: Asked) -> Lead:
     return Lead(
         tuple(sorted({one.destination for one in found})),
         affinity=number(next(iter(sticky.values()), "")) or 0,
-        policy=LOCAL if chain.startswith(LOCAL_CHAINS) else CLUSTER,
+        policy=policy,
         masquerade=masquerade,
         no_hairpin=tuple(sorted({one.destination for one in found if not one.hairpin})),
         chains=(chain,),
@@ -191,6 +202,11 @@ def balance(nat: Nat, chain: str, asked: Asked) -> Lead:
 
 def _shares_wrong(nat: Nat, chain: str, flaw: Flaw, service: str) -> Defect:
     return Defect("shares_wrong", nat.scene.label("nat", chain), *flaw, nat.scene.evidence("nat", chain), service)
+
+
+def told_by(rule: Rule) -> str:
+    """The match by which a rule tells pods from others."""
+    return (f"-s {rule.source}" if rule.source else f"-i {rule.interface}").replace("! ", "")
 
 
 def _finds_again(rule: Rule) -> bool:
@@ -207,7 +223,7 @@ def _marks(nat: Nat, chain: str, rule: Rule, masquerade: dict[Port | None, str])
         masquerade[key] = MASQUERADE_ALL
     elif rule.has in (SOCKET | SOURCE, SOCKET | INTERFACE) and (rule.source or rule.interface)[0] == "!":
         masquerade.setdefault(key, MASQUERADE_OUTSIDE)
-        nat.detects(chain, rule)
+        nat.detects(chain, told_by(rule))
     else:
         return False
     return True

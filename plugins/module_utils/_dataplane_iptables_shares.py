@@ -30,14 +30,14 @@ def unfair(shares: t.Sequence[tuple[str, str]]) -> list[Flaw]:
     :param shares: each rule's chain and its probability, empty without one
     """
     names, probabilities = zip(*shares)
-    if len(set(names)) == len(names) and _are_even(probabilities):
+    if len(set(names)) == len(names) and are_even(probabilities):
         return []
     return list(_unfair(shares))
 
 
 @lru_cache(maxsize=None)
-def _are_even(probabilities: tuple[str, ...]) -> bool:
-    """Remembered: whoever they belong to, there are as few of these as numbers of endpoints."""
+def are_even(probabilities: tuple[str, ...]) -> bool:
+    """Whether each of so many endpoints gets the same share. Remembered: there are as few of these as numbers of endpoints."""
     return not list(_unfair([(str(index), share) for index, share in enumerate(probabilities)]))
 
 

@@ -18,6 +18,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptab
     Lead,
     Nat,
     balance,
+    told_by,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_iptables_rules import (
     INTERFACE,
@@ -51,12 +52,12 @@ class Walk:
         """Where a chain leads; None for a chain that is none of a Service port's."""
         found = self._leads.get(chain)
         if found is None:
-            kind = "-".join(chain.split("-", 2)[:2])
-            if kind in ("KUBE-SVC", "KUBE-SVL"):
+            kind = chain[:9]
+            if kind in ("KUBE-SVC-", "KUBE-SVL-"):
                 found = balance(self._nat, chain, asked)
-            elif kind == "KUBE-EXT":
+            elif kind == "KUBE-EXT-":
                 found = self._external(chain, asked)
-            elif kind == "KUBE-FW":
+            elif chain[:8] == "KUBE-FW-":
                 found = self._firewall(chain, asked)
             else:
                 return None
@@ -76,7 +77,7 @@ class Walk:
             elif who and rule.target[:8] in ("KUBE-SVC", "KUBE-SVL"):
                 led[who] = self.follow(rule.target, asked) or Lead()
                 if who == _PODS:
-                    self._nat.detects(chain, rule)
+                    self._nat.detects(chain, told_by(rule))
                 if who == _ALL:
                     break
             else:
