@@ -133,15 +133,16 @@ def _endpoint(raw: Object, port: int, node_name: str, node_hints: bool) -> Endpo
     address = address_of(raw["address"])
     if not address:
         return None
+    get = raw.get
     return Endpoint(
-        address=address,
-        port=port,
-        is_local=bool(node_name) and raw.get("node") == node_name,
-        is_ready=raw.get("ready", True),
-        is_serving=raw.get("serving", True),
-        is_terminating=raw.get("terminating", False),
-        zones=_names(raw.get("zones")),
-        nodes=_names(node_hints and raw.get("nodes")),
+        address,
+        port,
+        bool(node_name) and get("node") == node_name,
+        get("ready", True),
+        get("serving", True),
+        get("terminating", False),
+        _names(get("zones")),
+        _names(node_hints and get("nodes")),
     )
 
 
