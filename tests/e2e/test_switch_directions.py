@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import re
 import typing as t
+from collections import Counter
 from contextlib import contextmanager
 
 import pytest
 
 from tests.labkit import Lab, Node, Run, killed
+from tests.labkit.api_account import requests_counted
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import kinds, verdict, with_catalogue, wrong
 from tests.labkit.load import load
@@ -162,11 +164,25 @@ def test_from_mode_to_mode(
     before = [mine(node) for node in cluster.nodes]
     assert all(before)
     address = cluster.service("httpservice")["spec"]["clusterIP"]
-    with load(cluster, worker, f"{address}:80", rate=50) as requests:
-        run = succeeded(switch(lab, mode, strategy))
-    figures[f"{strategy} from {old} to {mode}, run {number + 1}"] = {"seconds": round(run.seconds), **requests.values}
+    with requests_counted(cluster) as (config, asked), load(cluster, worker, f"{address}:80", rate=50) as requests:
+        run = succeeded(switch(lab, mode, strategy, switch_kubeconfig=config))
+        written = asked("POST|PUT|PATCH|DELETE")
+    figures[f"{strategy} from {old} to {mode}, run {number + 1}"] = {
+        "seconds": round(run.seconds),
+        "API writes": written.total(),
+        **requests.values,
+    }
+    is_written_to_little(written)
     assert procedure(cluster) == []
     is_right(cluster, mode, before)
+
+
+def is_written_to_little(written: Counter[str]) -> None:
+    """A Node is cordoned and uncordoned, and gets its label in two steps twice; beside that a node costs three writes at most."""
+    of_nodes = {path: count for path, count in written.items() if path.startswith("/api/v1/nodes/")}
+    assert max(of_nodes.values(), default=0) <= 2 + 4, of_nodes
+    beside = sum(count for path, count in written.items() if "/leases/" in path or "/pods/" in path)
+    assert beside <= 3 * len(NAMES), written
 
 
 def refused_for_the_balancer(lab: Lab, cluster: Cluster) -> None:

@@ -106,7 +106,7 @@ def test_a_drain_that_never_ends(lab: Lab, cluster: Cluster) -> None:
     cluster.apply("held.yaml")
     (pod,) = cluster.wait_for_pods("held", 1)
     before = states(cluster)
-    failed(switch(lab, "ipvs", switch_drain=True), "w1", "PodDisruptionBudget", "never")
+    failed(switch(lab, "ipvs", switch_drain=True), "w1 cannot go to ipvs mode", "disruption_budgets", "default/never")
     assert states(cluster) == before
     overridden = {"switch_drain": True, "switch_drain_seconds": 15, "switch_override": ["disruption_budgets"]}
     failed(

@@ -45,8 +45,9 @@ def may(cluster: Cluster, questions: t.Iterable[str]) -> dict[str, str]:
 
 
 @contextmanager
-def requests_counted(cluster: Cluster) -> t.Iterator[tuple[str, t.Callable[[], Counter[str]]]]:
-    """A kubeconfig on the control plane whose requests are all written down by kubectl proxy; what was asked since the last time."""
+def requests_counted(cluster: Cluster) -> t.Iterator[tuple[str, t.Callable[..., Counter[str]]]]:
+    """A kubeconfig on the control plane whose requests are all written down by kubectl proxy; what was asked since the last time,
+    or else sent with one of the verbs in a regular expression."""
     node = cluster.control_plane
     log, config = "/run/kubectl-proxy.log", "/run/counted.conf"
     proxy = f"kubectl --kubeconfig /etc/kubernetes/admin.conf proxy --port={_PROXY_PORT} -v=6"
@@ -60,11 +61,11 @@ def requests_counted(cluster: Cluster) -> t.Iterator[tuple[str, t.Callable[[], C
         node.wait("the proxy", f"curl -sf http://127.0.0.1:{_PROXY_PORT}/readyz")
         seen = len(node.run(f"cat {log}"))
 
-        def asked() -> Counter[str]:
+        def asked(verbs: str = "GET") -> Counter[str]:
             nonlocal seen
             text = node.run(f"cat {log}")
             new, seen = text[seen:], len(text)
-            return Counter(re.findall(r'verb="GET" url="https://[^/]+(/[^?"]*)', new))
+            return Counter(re.findall(rf'verb="(?:{verbs})" url="https://[^/]+(/[^?"]*)', new))
 
         yield config, asked
     finally:
