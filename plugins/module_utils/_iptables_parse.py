@@ -16,6 +16,7 @@ _CHAIN = re.compile(r":(\S+) (\S+)(?: \[\d+:\d+\])?")
 _RULE = re.compile(r"(?:\[\d+:\d+\] )?-A (\S+) ?(.*)")
 # Printed by iptables-nft-save in place of a table that holds what only nft could have put there.
 _INCOMPATIBLE = re.compile(r"# Table `(\S+)' is incompatible, use 'nft' tool\.")
+_NO_LINE = "\0"  # what none begins with
 
 
 class UnreadableTables(KubeProxyError):
@@ -98,11 +99,17 @@ def parse_counts(source: t.Iterable[str], chains: t.Collection[str]) -> Counts:
 def _parse_table(lines: t.Iterator[tuple[int, str]], header: str) -> Table:
     chains: dict[str, list[str]] = {}
     builtin: set[str] = set()
+    last, rules = _NO_LINE, [""]
     for number, ended in lines:
-        # Nearly every line of a large table is a rule without counters, and needs no regular expression.
+        # Nearly every line of a large table is a rule without counters, and needs no regular expression;
+        # most stand behind another one of their chain.
+        if ended.startswith(last):
+            rules.append(ended[len(last) :].rstrip("\n"))
+            continue
         words = ended.split(" ", 2)
         if len(words) == 3 and words[0] == "-A" and words[1] in chains:
-            chains[words[1]].append(words[2].rstrip("\n"))
+            last, rules = f"-A {words[1]} ", chains[words[1]]
+            rules.append(words[2].rstrip("\n"))
             continue
         line = ended.rstrip("\n")
         if line == "COMMIT":

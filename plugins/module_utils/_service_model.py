@@ -104,9 +104,10 @@ def service_ports(state: Object, view: NodeView, gates: Object | None = None) ->
     :param gates: the feature gates of kube-proxy, when they are not those in the state's configuration
     """
     ways = _Ways.of(state, gates)
-    slices = (one for one in state["slices"] if _slice_is_seen(one, ways.release))
+    hidden_slices, hidden_services = _hiding_labels(ways.release)
+    slices = (one for one in state["slices"] if one.get("service") and _is_seen(one, hidden_slices))
     endpoints = merge_slices(slices, view.name, ways.node_hints)
-    services = [one for one in state["services"] if _service_is_seen(one, ways.release)]
+    services = [one for one in state["services"] if _is_served(one) and _is_seen(one, hidden_services)]
     return [
         port
         for family in (IPV4, IPV6)
@@ -115,17 +116,20 @@ def service_ports(state: Object, view: NodeView, gates: Object | None = None) ->
     ]
 
 
-def _service_is_seen(service: Object, release: Release | None) -> bool:
-    hiding = {PROXY_NAME} if release is None or release >= _SPLIT_SELECTORS else {PROXY_NAME, HEADLESS}
-    cluster_ip = service.get("clusterIP") or "None"
-    return (
-        not hiding & set(service.get("labels") or ()) and cluster_ip != "None" and service.get("type") != "ExternalName"
-    )
+def _hiding_labels(release: Release | None) -> tuple[frozenset[str], frozenset[str]]:
+    """The labels with which kube-proxy does not see a slice, and those with which it does not see a Service."""
+    both = frozenset((PROXY_NAME, HEADLESS))
+    if release is None or release >= _SPLIT_SELECTORS:
+        return frozenset((HEADLESS,)), frozenset((PROXY_NAME,))
+    return both, both
 
 
-def _slice_is_seen(one: Object, release: Release | None) -> bool:
-    hiding = {HEADLESS} if release is None or release >= _SPLIT_SELECTORS else {PROXY_NAME, HEADLESS}
-    return bool(one.get("service")) and not hiding & set(one.get("labels") or ())
+def _is_seen(one: Object, hiding: frozenset[str]) -> bool:
+    return hiding.isdisjoint(one.get("labels") or ())
+
+
+def _is_served(service: Object) -> bool:
+    return (service.get("clusterIP") or "None") != "None" and service.get("type") != "ExternalName"
 
 
 EndpointsByPort = t.Mapping[t.Tuple[int, str, str, str], t.Sequence[Endpoint]]
@@ -186,17 +190,23 @@ def _external_ips(service: Object, family: int) -> tuple[str, ...]:
 
 def _load_balancer_ips(service: Object, family: int) -> tuple[str, ...]:
     """Only addresses that packets arrive with: C(ipMode: Proxy) ones stay at the load balancer."""
-    return _of_family((one["ip"] for one in service.get("ingress") or () if one.get("ipMode", "VIP") == "VIP"), family)
+    ingress = service.get("ingress") or ()
+    return _of_family([one["ip"] for one in ingress if one.get("ipMode", "VIP") == "VIP"], family)
 
 
-def _of_family(texts: t.Iterable[str], family: int) -> tuple[str, ...]:
+def _of_family(texts: t.Sequence[str], family: int) -> tuple[str, ...]:
+    if not texts:
+        return ()
     addresses = (parse_ip(text) for text in texts)
     return tuple(str(address) for address in addresses if address and address.version == family)
 
 
 def _source_ranges(service: Object, family: int, release: Release | None) -> tuple[str, ...]:
     """Of this family, and none at all when one of them is everything."""
-    networks = (_network(text.strip()) for text in service.get("loadBalancerSourceRanges") or ())
+    given = service.get("loadBalancerSourceRanges")
+    if not given:
+        return ()
+    networks = (_network(text.strip()) for text in given)
     mine = [network for network in networks if network and network.version == family]
     open_to_all = release is None or release >= _EVERYTHING_IS_NO_RANGE
     return () if open_to_all and any(network.prefixlen == 0 for network in mine) else tuple(map(str, mine))
