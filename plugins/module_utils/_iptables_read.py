@@ -80,6 +80,15 @@ class NodeTables:
             self._runner, at.backend, at.family, lambda lines: parse_policy(lines, chain), ("-t", at.table)
         )
 
+    def saved(self, backend: str, family: str, take: t.Callable[[t.Iterable[str]], str]) -> str:
+        """What C(take) makes of the lines of C(iptables-save), all tables among them; empty where there is none.
+
+        :raises KubeProxyError: when they cannot be read
+        """
+        if not self._is_there(Location(backend, family, "")):
+            return ""
+        return save_tables(self._runner, backend, family, take)
+
     def _survey(self, families: t.Sequence[str], backend: str) -> Survey:
         if backend == "both":
             both = [self._read(one, families) for one in BACKENDS]

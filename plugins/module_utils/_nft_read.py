@@ -51,6 +51,19 @@ def read_nft_table(runner: Runner, family: str, name: str) -> NftTable | None:
     return parse_table(result.out, family, name)
 
 
+def read_nft_text(runner: Runner, family: str, name: str) -> str | None:
+    """One table as nft writes it, without the state of counters and quotas; None when it is not there (any more).
+
+    :raises KubeProxyError: when it cannot be read
+    """
+    result = runner(["nft", "-s", "list", "table", family, name])
+    if result.rc != 0 and "No such file or directory" in result.err:
+        return None
+    if result.rc != 0:
+        raise _refused(result, f"The nftables table {family} {name} cannot be read")
+    return result.out
+
+
 def read_nft_base_chains(runner: Runner, files: Files) -> tuple[tuple[str, str, str, NftChain], ...]:
     """Family, table and name of every base chain, whoever made it, and the chain without its rules.
 

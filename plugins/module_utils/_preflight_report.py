@@ -23,6 +23,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_model
     Check,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_plan import NodePlan, plan_of
+from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_services import foreign_at_risk
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_settings import proposed
 
 SCHEMA = 1
@@ -61,6 +62,12 @@ def failures(matrix: Matrix) -> list[str]:
         if told:
             found.append(f"{plain(name)} cannot go to {matrix.case.target} mode: {' '.join(told)}")
     return found
+
+
+def foreign(matrix: Matrix) -> dict[str, list[dict[str, t.Any]]]:
+    """By host the virtual servers that the target mode would take from somebody; none where nobody can tell."""
+    rows = (row.node for row in matrix.rows if row.node.host)
+    return {node.host: foreign_at_risk(matrix.case, node)[0] for node in rows}
 
 
 def as_json(matrix: Matrix) -> str:

@@ -93,6 +93,8 @@ def _ansible_environment(lab: str, results: Path) -> dict[str, str]:
         "ANSIBLE_CALLBACKS_ENABLED": "task_results",
         "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
         "TASK_RESULTS": str(results),
+        # Where a switch keeps its snapshot unless a test says where.
+        "XDG_STATE_HOME": str(results.parent),
     }
 
 
@@ -209,8 +211,7 @@ class Node:
             str(INVENTORY),
             "-m",
             f"netops.kube_proxy.{module}",
-            "-a",
-            json.dumps(arguments),
+            *(["-a", json.dumps(arguments)] if arguments else []),
             *_options({}, check, diff),
         )
         if len(run.results) != 1:

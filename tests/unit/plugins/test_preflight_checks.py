@@ -250,6 +250,19 @@ TABLE: dict[str, list[Case]] = {
     ],
     "strict_arp": [
         (NFTABLES, OK, {"cluster__switch": switch(l2_announcers=[{"name": "MetalLB", "seen": "x"}])}, "no address"),
+        (
+            NFTABLES,
+            WARN,
+            {"cluster__services": services_of({"mode": IPVS, "ipvs": {"strictARP": True}})},
+            "arp_announce to 2",
+        ),
+        (NFTABLES, OK, {"cluster__services": services_of({"mode": IPVS, "ipvs": {"strictARP": False}})}, "no address"),
+        (
+            IPTABLES,
+            OK,
+            {"cluster__services": services_of({"mode": NFTABLES, "ipvs": {"strictARP": True}})},
+            "no address",
+        ),
         (IPVS, OK, {}, "neither MetalLB nor kube-vip"),
         (
             IPVS,
