@@ -17,7 +17,8 @@ description:
   - A Service's address has failed when several connections to it were not answered, an endpoint of it answers from the same place, and chance does not explain
     it. Where no endpoint answers directly (a NetworkPolicy, an application that does not listen) nothing is known.
   - All connections of a place are made at the same time. On a node where everything answers that takes less than a second.
-  - Changes nothing. Enters a pod's network namespace with a process of its own.
+  - Changes nothing, but that the node remembers connections as those of any client (connection tracking, session affinity).
+  - Enters a pod's network namespace with a process of its own.
 extends_documentation_fragment:
   - netops.kube_proxy._attributes
   - netops.kube_proxy._attributes.info
