@@ -60,6 +60,12 @@ def succeeded(run: Run) -> Run:
     return run
 
 
+def start_in(lab: Lab, cluster: Cluster, mode: str) -> None:
+    """No test depends on the mode in which another one ended."""
+    if any(node.attempt("curl -s 127.0.0.1:10249/proxyMode").stdout != mode for node in cluster.nodes):
+        succeeded(lab.playbook(f"playbooks/switch_to_{mode}.yml", switch_strategy="fast"))
+
+
 def failed(run: Run, *words: str) -> Run:
     """With all these words in one of its messages."""
     assert run.rc != 0, run.output
@@ -94,6 +100,7 @@ def edit(cluster: Cluster, old: str, new: str) -> None:
 
 
 def test_a_module_that_cannot_load_on_a_node_stops_it_before_anything(lab: Lab, cluster: Cluster, worker: Node) -> None:
+    start_in(lab, cluster, "iptables")
     worker.run(f"echo 'install ip_vs_wrr /bin/false' > {BLOCKED}")
     try:
         before = states(cluster)
@@ -105,6 +112,7 @@ def test_a_module_that_cannot_load_on_a_node_stops_it_before_anything(lab: Lab, 
 
 
 def test_a_drain_that_never_ends(lab: Lab, cluster: Cluster) -> None:
+    start_in(lab, cluster, "iptables")
     cluster.apply("held.yaml")
     (pod,) = cluster.wait_for_pods("held", 1)
     before = states(cluster)
@@ -125,6 +133,7 @@ def test_a_drain_that_never_ends(lab: Lab, cluster: Cluster) -> None:
 
 
 def test_a_configuration_that_crashes_goes_back(lab: Lab, cluster: Cluster) -> None:
+    start_in(lab, cluster, "iptables")
     failed(
         switch(lab, "ipvs", switch_settings=CRASHING),
         "w1 could not be settled in ipvs mode, and is in iptables mode again, and verified",
@@ -150,6 +159,7 @@ def broken_image(cluster: Cluster, node: Node) -> t.Iterator[None]:
 
 def test_an_image_that_never_starts_is_said_and_the_next_run_goes_on(lab: Lab, cluster: Cluster, worker: Node) -> None:
     """Neither DaemonSet's pod comes up on the node. The old mode's rules stay, so its Services work."""
+    start_in(lab, cluster, "iptables")
     with broken_image(cluster, worker):
         failed(
             switch(lab, "ipvs", switch_wait_seconds=60),
@@ -163,6 +173,7 @@ def test_an_image_that_never_starts_is_said_and_the_next_run_goes_on(lab: Lab, c
 
 def test_a_node_that_is_rebooted_in_the_middle(lab: Lab, cluster: Cluster, worker: Node) -> None:
     """Whether the run ends over it or lives through it: what it said is true."""
+    start_in(lab, cluster, "ipvs")
     boot = worker.run("cat /proc/sys/kernel/random/boot_id").strip()
     run = switch(lab, "iptables", at=(FIRST_SYNC, lambda _: worker.attempt("systemctl reboot")))
     worker.wait("another boot", f"test $(cat /proc/sys/kernel/random/boot_id) != {boot}")
@@ -176,6 +187,7 @@ def test_a_node_that_is_rebooted_in_the_middle(lab: Lab, cluster: Cluster, worke
 
 def test_a_minute_without_the_api_server(lab: Lab, cluster: Cluster) -> None:
     """A run may end over it, but not without a word, and the next one goes on."""
+    start_in(lab, cluster, "iptables")
     api = cluster.control_plane
     switch(lab, "nftables", at=(MOVE, lambda _: api.run(MINUTE_WITHOUT_API)))
     api.wait(
@@ -193,15 +205,17 @@ def test_a_colleague_who_edits_the_configmap_meanwhile_loses_nothing(lab: Lab, c
     def colleague(_: int) -> None:
         edit(cluster, "tcpCloseWaitTimeout: null", "tcpCloseWaitTimeout: 33m0s")
 
-    succeeded(switch(lab, "ipvs", at=(BEFORE_THE_MOVE, colleague)))
+    start_in(lab, cluster, "ipvs")
+    succeeded(switch(lab, "iptables", at=(BEFORE_THE_MOVE, colleague)))
     assert "tcpCloseWaitTimeout: 33m0s" in config_text(cluster)
-    is_settled(cluster, "ipvs")
+    is_settled(cluster, "iptables")
     for node in cluster.nodes:
         assert node.run("cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait").strip() == "1980"
-    assert succeeded(switch(lab, "ipvs")).changed == []
+    assert succeeded(switch(lab, "iptables")).changed == []
 
 
-def test_kubeadm_upgrade_keeps_the_mode(cluster: Cluster) -> None:
+def test_kubeadm_upgrade_keeps_the_mode(lab: Lab, cluster: Cluster) -> None:
+    start_in(lab, cluster, "ipvs")
     version = cluster.control_plane.run("kubeadm version -o short").strip()
     cluster.control_plane.run(f"kubeadm upgrade apply {version} --yes --force {WITHOUT_CPUSETS}")
     for node in cluster.nodes[1:]:
@@ -214,6 +228,7 @@ def test_kubeadm_upgrade_keeps_the_mode(cluster: Cluster) -> None:
 
 def test_the_way_out_when_kube_proxy_does_not_start_any_more(lab: Lab, cluster: Cluster) -> None:
     """As after an upgrade to 1.40 in ipvs mode: the gate is off, and kube-proxy ends at once on every node."""
+    start_in(lab, cluster, "ipvs")
     before = config_text(cluster)
     edit(cluster, before, before + "featureGates: {KubeProxyIPVS: false}\n")
     cluster.kubectl("delete", "pods", *KUBE_SYSTEM, "-l", "k8s-app=kube-proxy")
