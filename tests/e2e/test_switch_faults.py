@@ -62,7 +62,7 @@ def succeeded(run: Run) -> Run:
 
 def start_in(lab: Lab, cluster: Cluster, mode: str) -> None:
     """No test depends on the mode in which another one ended."""
-    if any(node.attempt("curl -s 127.0.0.1:10249/proxyMode").stdout != mode for node in cluster.nodes):
+    if any(node.attempt("curl -s 127.0.0.1:10249/proxyMode").out != mode for node in cluster.nodes):
         succeeded(lab.playbook(f"playbooks/switch_to_{mode}.yml", switch_strategy="fast"))
 
 
