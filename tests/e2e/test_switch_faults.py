@@ -190,10 +190,10 @@ def test_a_minute_without_the_api_server(lab: Lab, cluster: Cluster) -> None:
     start_in(lab, cluster, "iptables")
     api = cluster.control_plane
     switch(lab, "nftables", at=(MOVE, lambda _: api.run(MINUTE_WITHOUT_API)))
-    api.wait(
-        "the API server",
-        "test -e /etc/kubernetes/manifests/kube-apiserver.yaml && kubectl --kubeconfig /etc/kubernetes/admin.conf get --raw /readyz",
-    )
+    kubectl = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
+    api.wait("the API server", f"test -e {MANIFESTS}/kube-apiserver.yaml && {kubectl} get --raw /readyz")
+    # While nobody could write their leases, nodes became NotReady, and are refused as long as they are.
+    api.wait("nodes that are Ready", f"{kubectl} wait --for=condition=Ready nodes --all --timeout=5s")
     serves(cluster)
     succeeded(switch(lab, "nftables"))
     is_settled(cluster, "nftables")
