@@ -43,7 +43,10 @@ _NOTHING_KNOWN = Settings()
 
 
 def read_nftables(
-    tables: t.Sequence[NftTable], families: t.Sequence[int], settings: Settings = _NOTHING_KNOWN
+    tables: t.Sequence[NftTable],
+    families: t.Sequence[int],
+    settings: Settings = _NOTHING_KNOWN,
+    names: t.Sequence[tuple[str, str]] = NFT_TABLES,
 ) -> Dataplane:
     """The dataplane.
 
@@ -52,15 +55,16 @@ def read_nftables(
 
     :param families: those that kube-proxy serves; what there is of others is not looked at
     :param settings: what the configuration says, where it is known: it tells a rule that is missing from one that is not meant
+    :param names: nft's word for the family and the name of the table, of IPv4 and of IPv6
     """
     there = {(one.family, one.name): one for one in tables}
     found = _Found()
     unknown: list[Defect] = []
     for family in families:
-        name = NFT_TABLES[0 if family == 4 else 1]
+        name = names[0 if family == 4 else 1]
         table = there.get(name)
         if table is None or not (table.chains or table.maps or table.sets):
-            found.flushed(family, "there is no such table" if table is None else "it is empty")
+            found.flushed(name, family, "there is no such table" if table is None else "it is empty")
             continue
         layout = Layout(table, settings)
         reasons = unknown_parts(layout) or found.take(layout)
@@ -80,8 +84,8 @@ class _Found:
         self.defects: list[Defect] = []
         self.told: set[Told] = set()
 
-    def flushed(self, family: int, actual: str) -> None:
-        what = " ".join(NFT_TABLES[0 if family == 4 else 1])
+    def flushed(self, name: tuple[str, str], family: int, actual: str) -> None:
+        what = " ".join(name)
         expected = "kube-proxy's chains and rules"
         self.defects.append(Defect("flushed", f"table {what}", expected, actual, f"nft list table {what}"))
         self.told.add(family)
@@ -92,7 +96,7 @@ class _Found:
         addresses = {LOCAL_EXCEPT_LOOPBACK: ""} if layout.all_node_ports else _members(layout, "nodeport-ips")
         self.parts[Part("node_port_addresses", layout.family)] = addresses
         if is_flushed(layout):
-            self.flushed(layout.family, "no rule in any base chain")
+            self.flushed((layout.ip, layout.table.name), layout.family, "no rule in any base chain")
             return []
         entries = Entries(layout)
         self.entries.update(entries.entries)

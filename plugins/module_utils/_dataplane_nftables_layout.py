@@ -40,11 +40,15 @@ class Settings(t.NamedTuple):
     :param masquerade_all: whether every packet to a ClusterIP gets one; None: whatever the rules say
     :param pods: by IP version the match for packets of pods (C(ip saddr 10.244.0.0/16), C(meta iifname cali*)); a family that
         is not there has none. None as a whole: whatever most rules say
+    :param ahead: how much smaller the priorities are than kube-proxy's, and C(loopback): whether NodePorts answer on loopback
+        too. Both are of the bridge, which has kube-proxy's layout otherwise (C(_bridge_render))
     """
 
     mark: int | None = None
     masquerade_all: bool | None = None
     pods: t.Mapping[int, str] | None = None
+    ahead: int = 0
+    loopback: bool = False
 
 
 def settings_of(config: t.Mapping[str, t.Any], pod_cidrs: t.Sequence[str] = ()) -> Settings:
@@ -106,6 +110,7 @@ class Layout:
         self.rules = {name: parse_rules(one.rules) for name, one in table.chains.items() if name in _STOCK_CHAINS}
         self._masquerade_all = settings.masquerade_all
         self.wanted_mark = settings.mark
+        self.ahead, self.loopback = settings.ahead, settings.loopback
         self.mark = self._mark()
         self.pods = None if settings.pods is None else settings.pods.get(self.family, "")
         self.marks_by_jump = self._marks_by_jump()

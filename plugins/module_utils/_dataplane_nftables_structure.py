@@ -31,8 +31,13 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftab
 
 
 class _Base(t.NamedTuple):
-    settings: str
+    kind: str
+    hook: str
+    priority: int
     rules: tuple[str, ...]
+
+    def settings(self, ahead: int) -> str:
+        return f"type {self.kind} hook {self.hook} priority {self.priority - ahead}; policy accept"
 
 
 class _Wanted(t.NamedTuple):
@@ -47,10 +52,7 @@ class _Wanted(t.NamedTuple):
 
 def _base(kind: str, hook: str, priority: int, *chains: str) -> _Base:
     condition = "ct state new " if kind == "filter" else ""
-    return _Base(
-        f"type {kind} hook {hook} priority {priority}; policy accept",
-        tuple(f"{condition}jump {chain}" for chain in chains),
-    )
+    return _Base(kind, hook, priority, tuple(f"{condition}jump {chain}" for chain in chains))
 
 
 _NAT_BASES = {
@@ -112,9 +114,10 @@ def _base_defects(layout: Layout, name: str, base: _Base) -> t.Iterator[Defect]:
         yield _chain_missing(layout, name)
         return
     actual = f"type {chain.type} hook {chain.hook} priority {chain.priority}; policy {chain.policy}"
-    if actual != base.settings:
+    settings = base.settings(layout.ahead)
+    if actual != settings:
         shown = actual if chain.hook else "a chain without a hook"
-        yield Defect("rule_wrong", layout.text(name), base.settings, shown, layout.evidence(name))
+        yield Defect("rule_wrong", layout.text(name), settings, shown, layout.evidence(name))
     yield from _rule_defects(layout, name, [_Wanted(text) for text in base.rules], "jump_missing")
 
 
@@ -125,15 +128,16 @@ def _chain_missing(layout: Layout, chain: str) -> Defect:
 def _stock_rules(layout: Layout) -> dict[str, list[_Wanted]]:
     ip, loopback = layout.ip, "127.0.0.0/8" if layout.family == 4 else "::1"
     ports, addressed = "meta l4proto . th dport", f"{ip} daddr . meta l4proto . th dport"
-    whole = f"fib daddr type local {ip} daddr != {loopback}" if layout.all_node_ports else f"{ip} daddr @nodeport-ips"
-    some = f"{ip} daddr != {loopback}" if layout.all_node_ports else f"{ip} daddr @nodeport-ips"
-    checks = [_Wanted(f"{some} {ports} vmap @no-endpoint-nodeports")]
+    elsewhere = "" if layout.loopback else f"{ip} daddr != {loopback} "
+    some = elsewhere if layout.all_node_ports else f"{ip} daddr @nodeport-ips "
+    whole = f"fib daddr type local {elsewhere}" if layout.all_node_ports else some
+    checks = [_Wanted(f"{some}{ports} vmap @no-endpoint-nodeports")]
     if LOCAL_REJECTS in layout.table.maps:
         checks.append(_Wanted(f"{ip} daddr {loopback} {ports} vmap @{LOCAL_REJECTS}"))
     found = {
         "services": [
             _Wanted(f"{addressed} vmap @service-ips"),
-            _Wanted(f"{whole} {ports} vmap @service-nodeports"),
+            _Wanted(f"{whole}{ports} vmap @service-nodeports"),
         ],
         "firewall-check": [_Wanted(f"{addressed} vmap @firewall-ips")],
         "service-endpoints-check": [_Wanted(f"{addressed} vmap @no-endpoint-services")],

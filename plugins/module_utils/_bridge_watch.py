@@ -1,0 +1,90 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What runs on a node beside a bridge and takes it away when nobody else does. A program of its own: C(_bridge_work) hands its source to
+systemd. Private to this collection.
+
+    python3 bridge_watch.py LIMITS.json
+
+It ends when the tables are gone, whoever removed them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+import typing as t
+import urllib.error
+import urllib.request
+
+PAUSE = 2.0
+GRACE = 60.0
+"""How long nothing may be there at the beginning: the watch begins before the bridge."""
+
+_SYNC = re.compile(r"^kubeproxy_sync_proxy_rules_last_timestamp_seconds(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
+_START = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)
+
+
+def is_ready(limits: t.Mapping[str, t.Any], get: t.Callable[[str], str]) -> bool:
+    """Whether the mode is there that the bridge waits for, and has synced every family once.
+
+    :param get: what kube-proxy answers to a path; empty when it does not
+    """
+    if not limits["metrics"] or not limits["entering"] or get("/proxyMode").strip() != limits["entering"]:
+        return False
+    metrics = get("/metrics")
+    syncs, start = [float(one) for one in _SYNC.findall(metrics)], _START.search(metrics)
+    return bool(syncs) and start is not None and min(syncs) > float(start.group(1))
+
+
+def reason_to_end(age: float, ready: t.Callable[[], bool], limits: t.Mapping[str, t.Any]) -> str:
+    """Why the bridge has to go now; empty while it may stay."""
+    if age >= limits["hard"]:
+        return f"it was up for {limits['hard']} s, its hard limit"
+    if age >= limits["soft"] and ready():
+        return f"kube-proxy runs in {limits['entering']} mode, and the run that put it up did not take it away"
+    return ""
+
+
+def fetch(address: str) -> t.Callable[[str], str]:
+    def get(path: str) -> str:
+        try:
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+                return str(answer.read().decode("utf-8", "replace"))
+        except (urllib.error.URLError, OSError, ValueError):
+            return ""
+
+    return get
+
+
+def main() -> None:
+    with open(sys.argv[1], encoding="utf-8") as file:
+        limits = json.load(file)
+    begun, seen = time.monotonic(), False
+    get = fetch(limits["metrics"])
+    while True:
+        age = time.monotonic() - begun
+        there = [one for one in limits["tables"] if _nft("list", "table", *one) == 0]
+        seen = seen or bool(there)
+        if not there and (seen or age > GRACE):
+            return
+        reason = reason_to_end(age, lambda: is_ready(limits, get), limits)
+        if there and reason:
+            print(f"Taking the bridge away: {reason}.", flush=True)
+            for table in there:
+                _nft("delete", "table", *table)
+        time.sleep(PAUSE)
+
+
+def _nft(*arguments: str) -> int:
+    return subprocess.run(
+        ["nft", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+    ).returncode
+
+
+if __name__ == "__main__":
+    main()

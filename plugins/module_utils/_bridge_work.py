@@ -1,0 +1,65 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The work of the module C(service_bridge). Private to this collection."""
+
+from __future__ import annotations
+
+import typing as t
+from functools import partial
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _cluster_state as state_of
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import (
+    command_runner,
+    require_root,
+    run_converging,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_expected import bridge_of
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kernel import Kernel
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_plan import (
+    BridgePlan,
+    Limits,
+    plan_absent,
+    plan_present,
+    render_state,
+    services,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Steps
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_expected import served_ports
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look import own_name, read_node_addresses
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
+from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import Node, node_with
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+def work(module: AnsibleModule) -> dict[str, t.Any]:
+    """Have a bridge on this node, or none."""
+    files, params = Files(), module.params
+    if params["state"] == "absent":
+        require_root()
+        kernel = Kernel(command_runner(module), files)
+        return run_converging(module, Steps(kernel.read, plan_absent, kernel.apply), render_state, _report)
+    state = state_of.decode(params["cluster"])
+    require_root()
+    node = node_with(state, params["node"] or own_name(files), read_node_addresses(files)).in_mode(params["mode"])
+    bridge, limits = bridge_of(served_ports(state, node), node, params["mode"]), _limits(params, node)
+    kernel = Kernel(command_runner(module), files, bridge)
+    steps = Steps(kernel.read, partial(plan_present, bridge, limits), partial(kernel.apply, limits=limits))
+    return {**run_converging(module, steps, render_state, _report), "node": node.view.name}
+
+
+def _limits(params: t.Mapping[str, t.Any], node: Node) -> Limits:
+    soft, hard = params["soft_limit"], params["hard_limit"]
+    if not 0 < soft <= hard:
+        raise InvalidInput("soft_limit must be above 0 and not above hard_limit", f"they are {soft} and {hard} seconds")
+    metrics = params["metrics_address"]
+    return Limits(params["entering"], node.config["metricsBindAddress"] if metrics is None else metrics, soft, hard)
+
+
+def _report(plan: BridgePlan) -> dict[str, t.Any]:
+    plane = plan.after.plane
+    return {"services": services(plane), "addresses": len(plane.entries)}
