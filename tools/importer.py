@@ -10,12 +10,11 @@ The importer lives in .cache/importer/venv, made when its pins change.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
+from tools.environment import programs_of
 from tools.published import build
 from tools.report import ROOT, Finding, finish
 
@@ -30,19 +29,6 @@ def complaints(output: str) -> t.Iterator[Finding]:
         if line.startswith(COMPLAINTS):
             level, _, what = line.partition(":")
             yield Finding(level.lower(), what.strip() or line)
-
-
-def prepare(venv: Path, pins: Path) -> Path:
-    """The folder of the importer's programs, its environment made anew when the pins have changed."""
-    stamp = venv / "stamp"
-    if not stamp.is_file() or stamp.read_bytes() != pins.read_bytes():
-        shutil.rmtree(venv, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        subprocess.run(
-            [venv / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "-r", pins], check=True
-        )
-        shutil.copyfile(pins, stamp)
-    return venv / "bin"
 
 
 def run_importer(programs: Path, tarball: Path) -> subprocess.CompletedProcess[str]:
@@ -66,7 +52,7 @@ def run_importer(programs: Path, tarball: Path) -> subprocess.CompletedProcess[s
 
 def main() -> None:
     """Build and import."""
-    programs = prepare(CACHE / "venv", PINS)
+    programs = programs_of(CACHE / "venv", PINS)
     done = run_importer(programs, build(CACHE / "build"))
     findings = list(complaints(done.stdout))
     if done.returncode and not findings:

@@ -20,6 +20,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight impor
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_report import (
     as_json,
     failures,
+    foreign,
     lines,
     plan_lines,
     settings,
@@ -31,6 +32,7 @@ OUTPUTS: dict[str, t.Callable[..., t.Any]] = {
     "json": as_json,
     "plan": plan_lines,
     "settings": settings,
+    "foreign": foreign,
 }
 
 

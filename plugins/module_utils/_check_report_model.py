@@ -183,11 +183,7 @@ def _unwanted(node: Node, wanted: Object) -> t.Iterator[Finding]:
     mode = str(wanted.get("mode") or "")
     if not mode:
         return
-    remedy = (
-        "Run the playbook netops.kube_proxy.switch_to_ipvs."
-        if mode == "ipvs"
-        else "Write the mode with the module netops.kube_proxy.kube_proxy_mode, then restart kube-proxy node by node."
-    )
+    remedy = f"Run the playbook netops.kube_proxy.switch_to_{mode}."
     seen = {"the configured mode": node.modes.configured, "kube-proxy": node.modes.running}
     commands = {
         "the configured mode": "kubectl -n kube-system get configmap kube-proxy -o yaml",

@@ -8,6 +8,9 @@ The state is plain JSON: C(services), C(slices) and C(nodes) reduced to the fiel
 C(service_cidrs) (the networks of ClusterIPs), C(config) (the KubeProxyConfiguration as written, null when there is none to
 read), the C(release) of kube-proxy, and C(kube_proxy_pods) (how many each node has, null where nobody knows which they are).
 C(rv) of a Service or slice is its C(resourceVersion). While a switch lasts, nodes that it has C(moved) read C(second_config).
+
+What nearly all Services and slices have in common is left out: a node unpacks tens of thousands of values in a fraction of a
+second. An endpoint of which nothing is known but an address and perhaps a node is the text C(address node).
 """
 
 from __future__ import annotations
@@ -16,13 +19,13 @@ import typing as t
 from collections import Counter
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_pod import is_alive
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_switch_model import is_moved
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_switch_model import SUFFIX, is_moved
 from ansible_collections.netops.kube_proxy.plugins.module_utils._packed import pack, unpack
 
 Object = t.Mapping[str, t.Any]
 State = t.Dict[str, t.Any]
 
-VERSION = 2
+VERSION = 3
 
 PROXY_NAME = "service.kubernetes.io/service-proxy-name"
 HEADLESS = "service.kubernetes.io/headless"
@@ -64,9 +67,17 @@ def decode(text: str) -> State:
 
 def config_of(state: Object, node: str) -> Object | None:
     """The configuration that the kube-proxy of that node reads, None when there is none to read."""
-    moved = any(one.get("moved") for one in state["nodes"] if one["name"] == node)
-    found: Object | None = state.get("second_config" if moved else "config")
+    found: Object | None = state.get("second_config" if _has_moved(state, node) else "config")
     return found
+
+
+def config_map_of(state: Object, node: str) -> str:
+    """The name of the ConfigMap with that configuration, where nobody has chosen another one than kubeadm's."""
+    return "kube-proxy" + (SUFFIX if _has_moved(state, node) else "")
+
+
+def _has_moved(state: Object, node: str) -> bool:
+    return any(one.get("moved") for one in state["nodes"] if one["name"] == node)
 
 
 def object_versions(state: Object) -> dict[str, str]:
@@ -80,26 +91,25 @@ def object_versions(state: Object) -> dict[str, str]:
 
 
 def reduce_service(service: Object) -> State:
-    spec, metadata = service.get("spec") or {}, service.get("metadata") or {}
+    spec, metadata = _unlike(service.get("spec") or {}, _USUAL_SERVICE), service.get("metadata") or {}
     affinity = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
     ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
     kept = {
         **{key: metadata.get(key) for key in ("namespace", "name")},
         "rv": metadata.get("resourceVersion"),
         **{key: spec.get(key) for key in _SERVICE_FIELDS},
+        **_cluster_ips(spec),
         "labels": _labels(metadata),
         "affinity": (affinity or 10800) if spec.get("sessionAffinity") == "ClientIP" else None,
-        "ports": [_kept(port, ("name", "protocol", "port", "nodePort")) for port in spec.get("ports") or []],
+        "ports": _ports(spec, ("name", "protocol", "port", "nodePort")),
         "ingress": [_kept(one, ("ip", "ipMode")) for one in ingress if one.get("ip")],
     }
-    return {key: value for key, value in kept.items() if value not in (None, [], {})}
+    return _told(kept)
 
 
 _SERVICE_FIELDS = (
     "type",
     "clusterIP",
-    "clusterIPs",
-    "ipFamilies",
     "externalIPs",
     "loadBalancerSourceRanges",
     "externalTrafficPolicy",
@@ -108,17 +118,36 @@ _SERVICE_FIELDS = (
 )
 
 
+# As C(_service_model) takes them where nothing is said.
+_USUAL_SERVICE = {"type": "ClusterIP", "externalTrafficPolicy": "Cluster", "internalTrafficPolicy": "Cluster"}
+_USUAL_PORT = {"protocol": "TCP"}
+
+
+def _cluster_ips(spec: Object) -> State:
+    """All of a Service's addresses and their families, where they say more than its one address."""
+    address, families = spec.get("clusterIP"), spec.get("ipFamilies")
+    of_one = ["IPv6" if ":" in (address or "") else "IPv4"]
+    if spec.get("clusterIPs") == [address] and families == of_one:
+        return {}
+    return {"clusterIPs": spec.get("clusterIPs"), "ipFamilies": families}
+
+
+def _ports(spec: Object, keys: t.Iterable[str]) -> list[State]:
+    return [_kept(_unlike(port, _USUAL_PORT), keys) for port in spec.get("ports") or []]
+
+
 def reduce_slice(endpoint_slice: Object) -> State:
     metadata = endpoint_slice.get("metadata") or {}
-    return {
+    kept = {
         "namespace": metadata.get("namespace"),
         "rv": metadata.get("resourceVersion"),
         "service": (metadata.get("labels") or {}).get(SERVICE_NAME),
         "labels": _labels(metadata),
         "addressType": endpoint_slice.get("addressType"),
-        "ports": [_kept(port, ("name", "protocol", "port")) for port in endpoint_slice.get("ports") or []],
+        "ports": _ports(endpoint_slice, ("name", "protocol", "port")),
         "endpoints": [_endpoint(one) for one in endpoint_slice.get("endpoints") or [] if one.get("addresses")],
     }
+    return _told(kept)
 
 
 def reduce_node(node: Object) -> State:
@@ -170,24 +199,49 @@ def kubernetes_service(services: t.Sequence[Object]) -> dict[str, t.Any]:
     return {}
 
 
-def _endpoint(endpoint: Object) -> State:
+# What kube-proxy takes an endpoint for that says nothing (addEndpoints in pkg/proxy/endpointslicecache.go): nearly all are so.
+_USUAL = {"ready": True, "serving": True, "terminating": False}
+
+
+def read_endpoint(kept: str | Object) -> Object:
+    """An endpoint of a state as a mapping, in whichever way it is written."""
+    if not isinstance(kept, str):
+        return kept
+    address, node = address_and_node(kept)
+    return {"address": address, "node": node} if node else {"address": address}
+
+
+def address_and_node(kept: str) -> tuple[str, str]:
+    """Of an endpoint that is a text; without a node the second is empty."""
+    address, _space, node = kept.partition(" ")
+    return address, node
+
+
+def _endpoint(endpoint: Object) -> str | State:
     hints, conditions = endpoint.get("hints") or {}, endpoint.get("conditions") or {}
     kept = {
         # kube-proxy uses the first address only (addEndpoints in pkg/proxy/endpointslicecache.go).
         "address": endpoint["addresses"][0],
         "node": endpoint.get("nodeName"),
-        "ready": conditions.get("ready"),
-        "serving": conditions.get("serving"),
-        "terminating": conditions.get("terminating"),
+        **{name: conditions.get(name) for name, usual in _USUAL.items() if conditions.get(name) != usual},
         "zones": [one.get("name") for one in hints.get("forZones") or []] or None,
         "nodes": [one.get("name") for one in hints.get("forNodes") or []] or None,
     }
-    return {key: value for key, value in kept.items() if value is not None}
+    told = {key: value for key, value in kept.items() if value is not None}
+    return told if told.keys() - {"address", "node"} else " ".join(told.values())
 
 
 def _labels(metadata: Object) -> list[str]:
     labels = metadata.get("labels") or {}
     return [label for label in (PROXY_NAME, HEADLESS) if label in labels]
+
+
+def _unlike(obj: Object, usual: Object) -> Object:
+    return {key: value for key, value in obj.items() if value != usual.get(key)}
+
+
+def _told(obj: Object) -> State:
+    return {key: value for key, value in obj.items() if value not in (None, [], {})}
 
 
 def _kept(obj: Object, keys: t.Iterable[str]) -> State:

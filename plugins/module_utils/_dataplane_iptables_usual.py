@@ -26,6 +26,7 @@ Match = t.Callable[[str], t.Optional["re.Match[str]"]]
 _MOST = 16
 """Endpoints: a pattern for more takes longer to compile than it saves."""
 
+_TWO_EACH = {2}
 _UNNAMED = r'(?:-m comment --comment "[^"\\\n]*" )?'
 _ADDRESS, _PORT = r"((?:[0-9]{1,3}\.){3}[0-9]{1,3})", "([0-9]{1,5})"
 _MASQUERADE = (
@@ -58,7 +59,7 @@ def usual(chains: t.Mapping[str, t.Sequence[str]], chain: str, protocol: str) ->
     pods, address, named, port, *shares = found.groups()
     names = (*shares[1::2], shares[-1])
     ends = [chains.get(name, ()) for name in names]
-    if len(set(names)) < count or any(len(end) != 2 for end in ends) or not are_even((*shares[:-1:2], "")):
+    if len(set(names)) < count or set(map(len, ends)) != _TWO_EACH or not are_even((*shares[:-1:2], "")):
         return None
     led = _ending_in(count, protocol)("\n".join(map("\n".join, ends)))
     if led is None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import typing as t
 from functools import cached_property
 
+from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import config_map_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_compare import Difference, differences
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_expected import (
     as_held,
@@ -145,6 +146,7 @@ class Judge:
         return NodeFacts(
             configured_mode=str(node.written.get("mode") or ""),
             config=node.config,
+            config_map=config_map_of(self.state, node.view.name),
             asked=sight.asked,
             status=sight.status,
             release=self.state["release"],
@@ -153,7 +155,7 @@ class Judge:
             virtual_servers=[as_options(one) for one in strangers],
             expected_servers=virtual_servers(self.state, node.in_mode("ipvs")) if strangers else (),
             bound=tuple(sight.readings.device.addresses) if sight.readings.device else (),
-            families=node.families,
+            families=sorted({port.family for port in self._ports}),
             pods=None if pods is None else pods.get(node.view.name, 0),
         )
 

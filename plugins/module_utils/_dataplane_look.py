@@ -36,6 +36,8 @@ if t.TYPE_CHECKING:
 
 Object = t.Mapping[str, t.Any]
 
+_DISABLE_IPV6 = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
+
 
 class KubeProxy(t.NamedTuple):
     """Where kube-proxy answers; None: that is off."""
@@ -98,7 +100,8 @@ def read_node_addresses(files: Files) -> NodeAddresses:
     index = int(files.text(f"/sys/class/net/{DUMMY}/ifindex") or 0)
     pairs = [(owner, parse_ip(text)) for owner, text in read_addresses()]
     own = tuple(address for owner, address in pairs if address and owner != index)
-    return NodeAddresses(own, tuple(address for owner, address in pairs if address and owner == index))
+    bound = tuple(address for owner, address in pairs if address and owner == index)
+    return NodeAddresses(own, bound, (files.text(_DISABLE_IPV6) or "").strip() == "1")
 
 
 def read_objects(runner: Runner, files: Files) -> Readings:

@@ -133,9 +133,7 @@ def _modes(facts: NodeFacts) -> t.Iterator[Finding]:
             evidence=_curl(facts, "/proxyMode"),
             cause="The configuration was changed after this kube-proxy started, and a change restarts nothing: it will be in the other "
             "mode after its next start, whenever that is.",
-            remedy="Run the playbook netops.kube_proxy.switch_to_ipvs."
-            if intended == "ipvs"
-            else f"{_RESTART}, and remove what the old mode leaves.",
+            remedy=f"Run the playbook netops.kube_proxy.switch_to_{intended}.",
         )
 
 
@@ -171,11 +169,11 @@ def _calendar(facts: NodeFacts) -> t.Iterator[Finding]:
                 f"{mode} mode" if mode else "the configured mode",
                 expected="a mode that this release and the next ones have" if mode else "a mode by its name",
                 actual=one.message,
-                evidence="kubectl -n kube-system get configmap kube-proxy -o yaml",
+                evidence=f"kubectl -n kube-system get configmap {facts.config_map} -o yaml",
                 cause="Kubernetes' plan for the modes of kube-proxy.",
                 remedy="Write the mode that you mean: module netops.kube_proxy.kube_proxy_mode."
                 if not mode
-                else "Plan the move to another mode: module netops.kube_proxy.kube_proxy_mode.",
+                else "Plan the move to another mode: playbook netops.kube_proxy.switch_to_nftables, or the one of the mode that you choose.",
             )
 
 

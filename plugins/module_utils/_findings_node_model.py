@@ -56,6 +56,7 @@ class NodeFacts:
 
     :param configured_mode: as it is written in the configuration; empty means what the release makes of that
     :param config: the effective KubeProxyConfiguration
+    :param config_map: the name of the ConfigMap in which it is
     :param asked: whether kube-proxy was asked at all: its metrics may be off on purpose
     :param status: what C(_kube_proxy_status_report.report) returned
     :param release: a version that the API gives for kube-proxy, for when it does not answer
@@ -63,12 +64,13 @@ class NodeFacts:
     :param virtual_servers: those in the kernel, as C(_ipvs_render.as_options) writes them
     :param expected_servers: those that the Services make in ipvs mode, in the same form
     :param bound: addresses of kube-ipvs0
-    :param families: those that kube-proxy serves
+    :param families: those of the Services that kube-proxy serves
     :param pods: how many pods of kube-proxy are on this node
     """
 
     configured_mode: str | None = None
     config: Object | None = None
+    config_map: str = "kube-proxy"
     asked: bool = True
     status: Object | None = None
     release: str = ""

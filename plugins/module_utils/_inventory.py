@@ -16,6 +16,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model
     Readings,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_owners import (
+    OF_A_SERVICE,
     chain_owner,
     device_owner,
     ipset_owner,
@@ -37,10 +38,13 @@ _NFT_FAMILIES = {"ip": "ipv4", "ip6": "ipv6"}
 _HINT = "KUBE-IPTABLES-HINT"
 
 
-def artifacts(readings: Readings, node_ports: range | None) -> list[Artifact]:
-    """Everything that was read, built-in chains and iptables-nft's own tables left out."""
+def artifacts(readings: Readings, node_ports: range | None, each: bool = True) -> list[Artifact]:
+    """Everything that was read, built-in chains and iptables-nft's own tables left out.
+
+    :param each: false: of the chains of Services only the first in each table
+    """
     return [
-        *_chains(readings),
+        *_chains(readings, each),
         *_ipsets(readings),
         *_nft(readings),
         *_device(readings),
@@ -65,11 +69,13 @@ def outline(readings: Readings, running_mode: str | None, node_ports: range | No
 
     C(modes) are those that something belongs to which no other mode makes.
     """
-    found = artifacts(readings, node_ports)
+    found = artifacts(readings, node_ports, each=False)
     iptables = _backends(readings, found)
     # Of two backends one is the wrong one, with all that is in it.
     whole = len(iptables["kube_proxy"]) > 1
     owned = {one.ownership for one in found}
+    if OF_A_SERVICE in owned and (whole or OF_A_SERVICE.belongs(running_mode) is not True):
+        found = artifacts(readings, node_ports)
     return {
         "artifacts": [row_of(one, running_mode) for one in found if whole or one.belongs(running_mode) is not True],
         "iptables": iptables,
@@ -78,11 +84,16 @@ def outline(readings: Readings, running_mode: str | None, node_ports: range | No
     }
 
 
-def _chains(readings: Readings) -> t.Iterator[Artifact]:
+def _chains(readings: Readings, each: bool) -> t.Iterator[Artifact]:
     for at, table in readings.tables.items():
+        told = False
         for chain, rules in table.chains.items():
             if chain not in table.builtin:
                 ownership = chain_owner(at.table, chain)
+                if ownership is OF_A_SERVICE:
+                    if told:
+                        continue
+                    told = not each
                 yield Artifact("iptables_chain", chain, ownership, at.family, at.backend, at.table, None, len(rules))
         for source in sorted(table.builtin):
             for spec in table.chains[source]:

@@ -51,7 +51,7 @@ _NFTABLES = Ownership(KUBE_PROXY, (NFTABLES,))
 _RETIRED = "KUBE-XLB-"
 # Nearly all chains of a busy node. C(shape_of) says the same of them, but remembers each name and then looks for what retired.
 _SERVICE_CHAIN = re.compile(f"(?!{_RETIRED}){SERVICE_CHAIN_PATTERN}").fullmatch
-_OF_A_SERVICE = Ownership(KUBE_PROXY, (IPTABLES,))
+OF_A_SERVICE = Ownership(KUBE_PROXY, (IPTABLES,))
 
 _SET_OWNERS = (
     ("Calico", re.compile("cali[46]0.+")),
@@ -89,7 +89,7 @@ _PROBE = ("198.51.100.0", 20000)
 def chain_owner(table: str, name: str) -> Ownership:
     """Whose an iptables chain is. A user's C(KUBE-SVC-FOO) is not kube-proxy's."""
     if table == "nat" and _SERVICE_CHAIN(name):
-        return _OF_A_SERVICE
+        return OF_A_SERVICE
     shape = shape_of(table, name)
     if shape is not None:
         return Ownership(KUBE_PROXY, shape.modes, name.startswith(_RETIRED))

@@ -30,7 +30,8 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_stat
     read_addresses,
     read_device_kind,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_read import read_nft_table, read_nft_tables
+from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_read import read_nft_table
+from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_tables import read_nft_tables
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import Runner
@@ -41,11 +42,20 @@ Value = t.TypeVar("Value")
 
 
 class Look:
-    """Reads part by part, and remembers what could not be read."""
+    """Reads part by part, and remembers what could not be read.
 
-    def __init__(self, runner: Runner, files: Files) -> None:
+    :param nft_tables: reads family and name of the tables of nftables
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        files: Files,
+        nft_tables: t.Callable[[Files], tuple[tuple[str, str], ...]] = read_nft_tables,
+    ) -> None:
         self._runner = runner
         self._files = files
+        self._nft_tables = nft_tables
         self._unread: dict[str, tuple[str, ...]] = {}
 
     def readings(self, virtual_servers: tuple[VirtualServer, ...], to_compare: bool = False) -> Readings:
@@ -55,11 +65,11 @@ class Look:
             default backend is asked for only where kubelet's hint does not tell which one kube-proxy uses
         """
         # To start a program costs the more the more there is in memory already: what may be large comes last.
-        nft_tables = self._try(partial(read_nft_tables, self._runner, self._files), NFTABLES) or ()
+        nft_tables = self._try(partial(self._nft_tables, self._files), NFTABLES) or ()
         tables = self._tables()
         backend = "" if to_compare and hinted_backend(tables) else default_backend(self._runner)
         ours = [key for key in NFT_TABLES if key in nft_tables]
-        nft = [self._try(partial(read_nft_table, self._runner, *key)) for key in ours]
+        nft = [self._try(partial(read_nft_table, self._runner, *key), NFTABLES) for key in ours]
         device, node_addresses = self._try(self._addresses, IPVS) or (None, frozenset())
         return Readings(
             tables=tables,

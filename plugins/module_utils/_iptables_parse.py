@@ -13,6 +13,8 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import K
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_model import Table
 
 _CHAIN = re.compile(r":(\S+) (\S+)(?: \[\d+:\d+\])?")
+# What stands behind the name of a chain that is somebody's own, without or before any packet.
+_UNSEEN = ["-", "[0:0]\n"]
 _RULE = re.compile(r"(?:\[\d+:\d+\] )?-A (\S+) ?(.*)")
 # Printed by iptables-nft-save in place of a table that holds what only nft could have put there.
 _INCOMPATIBLE = re.compile(r"# Table `(\S+)' is incompatible, use 'nft' tool\.")
@@ -101,8 +103,8 @@ def _parse_table(lines: t.Iterator[tuple[int, str]], header: str) -> Table:
     builtin: set[str] = set()
     last, rules = _NO_LINE, [""]
     for number, ended in lines:
-        # Nearly every line of a large table is a rule without counters, and needs no regular expression;
-        # most stand behind another one of their chain.
+        # Nearly every line of a large table is a rule without counters or somebody's own chain, and needs no regular
+        # expression; most rules stand behind another one of their chain.
         if ended.startswith(last):
             rules.append(ended[len(last) :].rstrip("\n"))
             continue
@@ -110,6 +112,9 @@ def _parse_table(lines: t.Iterator[tuple[int, str]], header: str) -> Table:
         if len(words) == 3 and words[0] == "-A" and words[1] in chains:
             last, rules = f"-A {words[1]} ", chains[words[1]]
             rules.append(words[2].rstrip("\n"))
+            continue
+        if words[1:] == _UNSEEN and _is_new(words[0], chains):
+            chains[words[0][1:]] = []
             continue
         line = ended.rstrip("\n")
         if line == "COMMIT":
@@ -129,6 +134,10 @@ def _parse_table(lines: t.Iterator[tuple[int, str]], header: str) -> Table:
         seen=f"{header} without COMMIT",
         remedy="Run again; if it stays so, run iptables-save by hand.",
     )
+
+
+def _is_new(named: str, chains: t.Container[str]) -> bool:
+    return len(named) > 1 and named[0] == ":" and named[1:] not in chains
 
 
 def _frozen(chains: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:

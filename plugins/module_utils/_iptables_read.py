@@ -21,8 +21,8 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool i
     default_backend,
     save_tables,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_presence import is_in_kernel
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import TABLES
+from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_tables import has_nf_tables
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import Runner
@@ -80,6 +80,15 @@ class NodeTables:
             self._runner, at.backend, at.family, lambda lines: parse_policy(lines, chain), ("-t", at.table)
         )
 
+    def saved(self, backend: str, family: str, take: t.Callable[[t.Iterable[str]], str]) -> str:
+        """What C(take) makes of the lines of C(iptables-save), all tables among them; empty where there is none.
+
+        :raises KubeProxyError: when they cannot be read
+        """
+        if not self._is_there(Location(backend, family, "")):
+            return ""
+        return save_tables(self._runner, backend, family, take)
+
     def _survey(self, families: t.Sequence[str], backend: str) -> Survey:
         if backend == "both":
             both = [self._read(one, families) for one in BACKENDS]
@@ -117,7 +126,7 @@ class NodeTables:
     def _is_there(self, at: Location) -> bool:
         """Whether looking at a table, or at any where none is named, makes nothing that was not there."""
         if at.backend != "legacy":
-            return is_in_kernel(self._files, "nf_tables", "nft_do_chain")
+            return has_nf_tables(self._files)
         names = (self._files.text(_NAMES[at.family]) or "").split()
         return at.table in names if at.table else bool(names)
 

@@ -88,6 +88,10 @@ def node(name: str) -> Ref:
     return Ref(f"/api/v1/nodes/{quote(name, safe='')}", f"Node {name}")
 
 
+def namespace(name: str) -> Ref:
+    return Ref(f"/api/v1/namespaces/{quote(name, safe='')}", f"Namespace {name}")
+
+
 def lease(namespace: str, name: str) -> Ref:
     return _namespaced("/apis/coordination.k8s.io/v1", "leases", namespace, name, "Lease")
 

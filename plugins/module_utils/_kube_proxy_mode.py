@@ -97,6 +97,11 @@ class ModeWork:
     surroundings: Surroundings
     rollout: RolloutWork | None = None
 
+    @property
+    def only_reads(self) -> bool:
+        """Nothing is asked for: what there is, is reported, however wrong. The way out of it begins there."""
+        return self.wanted == Wanted(None, {}) and self.rollout is None
+
     def read(self) -> ModeState:
         config = self._read_config()
         return ModeState(config, Version.of(config.resource), self.rollout.read() if self.rollout else None)
@@ -122,7 +127,8 @@ class ModeWork:
 
     def plan(self, before: ModeState) -> ModePlan:
         edit = self.edit(before.config.text)
-        self._refuse(before.config, edit)
+        if not self.only_reads:
+            self._refuse(before.config, edit)
         operations: tuple[str, ...] = (WRITE,) if edit.actions else ()
         actions = edit.actions
         version = NEXT if edit.actions else before.version

@@ -28,6 +28,9 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._netlink_dump im
     read_all,
 )
 
+if t.TYPE_CHECKING:
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
+
 _LINK, _ADDRESS = struct.Struct("=BBHiII"), struct.Struct("=BBBBi")
 _GET_LINK, _GET_ADDRESS, _NEW_LINK, _NEW_ADDRESS = 18, 22, 16, 20
 _LINK_INFO, _INFO_KIND = 18, 1
@@ -109,3 +112,25 @@ def read_addresses(connect: t.Callable[[], Socket] = _open) -> list[tuple[int, s
     :raises KubeProxyError: when the kernel does not give them
     """
     return read_all("Cannot read the node's addresses", connect, _read_addresses)
+
+
+def read_links(
+    files: Files, addresses: t.Callable[[], list[tuple[int, str]]] = read_addresses
+) -> list[dict[str, t.Any]]:
+    """The addresses by device, in the form of C(ip -j address show).
+
+    :param addresses: reads the index of the device and the address of each
+    :raises KubeProxyError: when the kernel does not give them
+    """
+    names: dict[int, str] = {}
+    for name in files.names("/sys/class/net"):
+        number = (files.text(f"/sys/class/net/{name}/ifindex") or "").strip()
+        if number.isdigit():
+            names[int(number)] = name
+    links: dict[int, list[str]] = {}
+    for index, address in addresses():
+        links.setdefault(index, []).append(address)
+    return [
+        {"ifname": names.get(index, f"#{index}"), "addr_info": [{"local": one} for one in found]}
+        for index, found in sorted(links.items())
+    ]

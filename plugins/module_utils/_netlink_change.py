@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Telling the kernel over netlink to remove a device or an ipset, and hearing what it answers. Private to this collection.
+"""Telling the kernel over netlink to remove something, such as a device or an ipset, and hearing what it answers. Private to this
+collection.
 
 A bare node (kind's, for one) has neither C(ip) nor C(ipset). Sources: C(include/uapi/linux/rtnetlink.h) and C(if_link.h),
 C(rtnl_dellink) in C(net/core/rtnetlink.c); C(include/uapi/linux/netfilter/ipset/ip_set.h), C(ip_set_destroy) in
@@ -104,7 +105,7 @@ def reason_of(code: int) -> str:
 
 def remove_link(name: str, connect: t.Callable[[], Socket] = partial(open_socket, ROUTE)) -> str:
     """Remove a device; the reason why not, or empty where it is gone. One that is not there is gone already."""
-    return _all_told(connect, [(name, link_removal(name))], errno.ENODEV).get(name, "")
+    return all_told(connect, [(name, link_removal(name))], errno.ENODEV).get(name, "")
 
 
 def destroy_sets(
@@ -116,20 +117,24 @@ def destroy_sets(
 
     A set in use is asked for again, for some seconds in all: rules that have just gone may still hold it.
     """
-    failed = _all_told(connect, [(name, set_removal(name)) for name in names], errno.ENOENT)
+    failed = all_told(connect, [(name, set_removal(name)) for name in names], errno.ENOENT)
     for _attempt in range(_PATIENCE):
         busy = [name for name, reason in failed.items() if reason == _WORDS[_BUSY]]
         if not busy:
             break
         pause()
-        again = _all_told(connect, [(name, set_removal(name)) for name in busy], errno.ENOENT)
+        again = all_told(connect, [(name, set_removal(name)) for name in busy], errno.ENOENT)
         failed = {name: again.get(name, "") if name in busy else reason for name, reason in failed.items()}
         failed = {name: reason for name, reason in failed.items() if reason}
     return failed
 
 
-def _all_told(connect: t.Callable[[], Socket], requests: t.Sequence[tuple[str, Request]], gone: int) -> dict[str, str]:
-    """By name why a request was not carried out. After an answer that did not come nothing more is asked."""
+def all_told(connect: t.Callable[[], Socket], requests: t.Sequence[tuple[str, Request]], gone: int) -> dict[str, str]:
+    """By name why a request was not carried out. After an answer that did not come nothing more is asked.
+
+    :param gone: the error number that says that there is nothing to remove any more
+    :raises KubeProxyError: when there is no socket to ask by
+    """
     failed: dict[str, str] = {}
     if not requests:
         return failed

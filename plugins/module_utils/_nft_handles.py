@@ -34,7 +34,7 @@ _GET_RULE = 10 << 8 | 7
 _NEW_RULE = 10 << 8 | 6
 _TABLE, _CHAIN, _HANDLE = 1, 2, 3
 _FAMILIES = {"ipv4": 2, "ipv6": 10}
-_FAMILY_HEADER_SIZE = 4
+FAMILY_HEADER_SIZE = 4
 
 
 def rule_handles(
@@ -58,9 +58,17 @@ def rule_handles(
     return read_all(f"Cannot list the rules of chain {chain} of nftables", connect, read)
 
 
+def values_of(data: bytes, message: Message) -> dict[int, bytes]:
+    """What an answer of nftables has behind its family, by the number of each attribute.
+
+    :raises MalformedReply: for a length that cannot be
+    """
+    start = message.start + FAMILY_HEADER_SIZE
+    return {kind: data[place : place + length] for kind, place, length in attributes(data, start, message.end)}
+
+
 def _rule(data: bytes, message: Message) -> tuple[bytes, bytes, int]:
-    start = message.start + _FAMILY_HEADER_SIZE
-    values = {kind: data[place : place + length] for kind, place, length in attributes(data, start, message.end)}
+    values = values_of(data, message)
     handle = values.get(_HANDLE, b"")
     if len(handle) != 8:
         raise MalformedReply("a rule of nftables without a handle")

@@ -59,14 +59,6 @@ class NftTable:
     flags: tuple[str, ...] = ()
 
 
-def parse_tables(text: str) -> tuple[tuple[str, str], ...]:
-    """Family and name of each table in C(nft -j list tables).
-
-    :raises UnreadableNft: for anything else
-    """
-    return tuple((_text(table, "family"), _text(table, "name")) for kind, table in _objects(text) if kind == "table")
-
-
 def parse_base_chains(text: str) -> tuple[tuple[str, str, str, NftChain], ...]:
     """Family, table and name of each base chain in C(nft -j list chains), and the chain without its rules.
 

@@ -10,32 +10,18 @@ import typing as t
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import NOT_FOUND, MissingTool
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_presence import is_in_kernel
 from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_parse import (
     NftChain,
     NftTable,
     parse_base_chains,
     parse_sets,
     parse_table,
-    parse_tables,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_tables import has_nf_tables
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import CommandResult, Runner
     from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
-
-
-def read_nft_tables(runner: Runner, files: Files) -> tuple[tuple[str, str], ...]:
-    """Family and name of every table; none when nf_tables is not in the kernel, and it is not loaded by looking.
-
-    :raises KubeProxyError: when there may be tables and they cannot be read
-    """
-    if not is_in_kernel(files, "nf_tables", "nft_do_chain"):
-        return ()
-    result = _nft(runner, ["list", "tables"])
-    if result.rc != 0:
-        raise _refused(result, "The tables of nftables cannot be read")
-    return parse_tables(result.out)
 
 
 def read_nft_table(runner: Runner, family: str, name: str) -> NftTable | None:
@@ -51,12 +37,25 @@ def read_nft_table(runner: Runner, family: str, name: str) -> NftTable | None:
     return parse_table(result.out, family, name)
 
 
+def read_nft_text(runner: Runner, family: str, name: str) -> str | None:
+    """One table as nft writes it, without the state of counters and quotas; None when it is not there (any more).
+
+    :raises KubeProxyError: when it cannot be read
+    """
+    result = runner(["nft", "-s", "list", "table", family, name])
+    if result.rc != 0 and "No such file or directory" in result.err:
+        return None
+    if result.rc != 0:
+        raise _refused(result, f"The nftables table {family} {name} cannot be read")
+    return result.out
+
+
 def read_nft_base_chains(runner: Runner, files: Files) -> tuple[tuple[str, str, str, NftChain], ...]:
     """Family, table and name of every base chain, whoever made it, and the chain without its rules.
 
     :raises KubeProxyError: when there may be some and they cannot be read
     """
-    if not is_in_kernel(files, "nf_tables", "nft_do_chain"):
+    if not has_nf_tables(files):
         return ()
     result = _nft(runner, ["list", "chains"])
     if result.rc != 0:
@@ -69,7 +68,7 @@ def read_nft_sets(runner: Runner, files: Files) -> tuple[tuple[str, str, str], .
 
     :raises KubeProxyError: when there may be some and they cannot be read
     """
-    if not is_in_kernel(files, "nf_tables", "nft_do_chain"):
+    if not has_nf_tables(files):
         return ()
     found: list[tuple[str, str, str]] = []
     for kind in ("sets", "maps"):
@@ -85,7 +84,7 @@ def _nft(runner: Runner, arguments: t.Sequence[str]) -> CommandResult:
     if result.rc == NOT_FOUND:
         raise MissingTool(
             "nft was not found",
-            seen="the kernel has nf_tables, and only nft can show its tables",
+            seen="the kernel has nf_tables, and only nft can show what is in its tables",
             remedy="Install the distribution's nftables package.",
         )
     return result

@@ -20,7 +20,10 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool i
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import NFT_TABLES
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status import parse_metrics
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_http import Endpoint, Get
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_link import read_addresses
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_link import (
+    read_addresses,
+    read_links,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_read import (
     read_nft_base_chains,
     read_nft_sets,
@@ -198,18 +201,7 @@ class SwitchLook:
         return [network for network in found.values() if network is not None]
 
     def _links(self) -> list[Row]:
-        names: dict[int, str] = {}
-        for name in self._files.names("/sys/class/net"):
-            number = (self._files.text(f"/sys/class/net/{name}/ifindex") or "").strip()
-            if number.isdigit():
-                names[int(number)] = name
-        links: dict[int, list[str]] = {}
-        for index, address in self._addresses():
-            links.setdefault(index, []).append(address)
-        return [
-            {"ifname": names.get(index, f"#{index}"), "addr_info": [{"local": one} for one in found]}
-            for index, found in sorted(links.items())
-        ]
+        return read_links(self._files, self._addresses)
 
     def _counters(self, metrics: Endpoint | None) -> Row:
         answer = self._get(metrics, "/metrics") if metrics else None

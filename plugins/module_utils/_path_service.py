@@ -12,7 +12,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import HEADLESS, PROXY_NAME
+from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import (
+    HEADLESS,
+    PROXY_NAME,
+    read_endpoint,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_names import service_port_name
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import parse_ip
@@ -134,7 +138,7 @@ def endpoints_of(state: Object) -> dict[str, dict[Destination, Object]]:
                 continue
             name = service_port_name(one["namespace"], one["service"], port.get("name") or "")
             known = found.setdefault(name, {})
-            for raw in one.get("endpoints") or ():
+            for raw in map(read_endpoint, one.get("endpoints") or ()):
                 where = (str(parse_ip(raw["address"]) or raw["address"]), int(port["port"]))
                 # A terminating pod must not hide the running one that got its address.
                 if where not in known or not raw.get("terminating"):

@@ -16,6 +16,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils import _prefligh
 from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import decode
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import MODES
+from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_foreign import foreign_virtual_servers
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_model import (
     FAIL,
     OK,
@@ -51,7 +52,7 @@ NODE_CHECKS: dict[str, t.Callable[[ClusterCase, NodeCase], t.Iterable[Verdict]]]
     "kernel_version": kernel.kernel_version,
     "nft_version": kernel.nft_version,
     "nft_pair": kernel.nft_pair,
-    "foreign_virtual_servers": services.foreign_virtual_servers,
+    "foreign_virtual_servers": foreign_virtual_servers,
     "forward_policy": firewall.forward_policy,
     "firewall_manager": firewall.firewall_manager,
     "cni": firewall.cni,

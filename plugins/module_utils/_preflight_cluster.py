@@ -27,6 +27,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_model
     warn,
     why_unread,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_settings import left_by_strict_arp
 
 Verdicts = t.Iterator[Verdict]
 
@@ -159,7 +160,7 @@ def _unlisted(case: ClusterCase) -> bool:
 
 def strict_arp(case: ClusterCase) -> Verdicts:
     if case.target != IPVS:
-        yield ok(f"{case.target} mode puts no address of a Service on the node")
+        yield left_by_strict_arp(case)
         return
     announcers = case.switch.get("l2_announcers")
     if announcers is None:

@@ -211,7 +211,7 @@ class ClusterCase:
 
     @cached_property
     def at_risk(self) -> dict[str, tuple[list[dict[str, t.Any]], str]]:
-        """Filled by L(_preflight_services.foreign_at_risk), by the names of hosts: with 10,000 Services it takes a second a node."""
+        """Filled by L(_preflight_foreign.foreign_at_risk), by the names of hosts: with 10,000 Services it takes a second a node."""
         return {}
 
     @cached_property

@@ -18,8 +18,8 @@ from collections import Counter
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import FOREIGN, KUBE_PROXY
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import IPVS, NFTABLES
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_names import join_host_port
+from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_foreign import foreign_at_risk
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_model import ClusterCase, NodeCase, Object
-from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_services import foreign_at_risk
 
 _KINDS = {
     "iptables_chain": "iptables chains",

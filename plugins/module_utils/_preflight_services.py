@@ -2,13 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Checks of a switch that are about Services: which addresses stop answering, and whose virtual servers would go. Pure. Private to
-this collection.
+"""Checks of a switch that are about addresses of Services that stop answering. Pure. Private to this collection.
 
 Sources, in 1.31 to 1.37: C(platformApplyDefaults) in C(cmd/kube-proxy/app/server_linux.go) (primary is nftables mode's default),
 C(NewProxier) in C(pkg/proxy/iptables/proxier.go) (localhost NodePorts, the drop of INVALID packets and when there is none),
-C(GetAllLocalAddressesExcept) in C(pkg/proxy/ipvs/netlink_linux.go) (no loopback), C(cleanLegacyService) in C(pkg/proxy/ipvs) and
-C(CleanupLeftovers) beside it (what happens to virtual servers), the gate C(KubeProxyNFTablesLocalhostNodePorts) in
+C(GetAllLocalAddressesExcept) in C(pkg/proxy/ipvs/netlink_linux.go) (no loopback), the gate C(KubeProxyNFTablesLocalhostNodePorts) in
 C(pkg/features/kube_features.go) of 1.37 (TCP only). "Virtual IPs and Service Proxies" of Kubernetes' documentation, "Conntrack bug
 workarounds": kernels before 6.1 close long connections unless INVALID packets are dropped, or tolerated.
 """
@@ -19,13 +17,10 @@ import ipaddress
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import IPTABLES, IPVS, NFTABLES
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_names import join_host_port
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_model import (
     ClusterCase,
     NodeCase,
-    Object,
     Verdict,
     fail,
     merged,
@@ -35,7 +30,6 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_model
     why_unread,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import Address
-from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_ipvs import foreign, virtual_servers
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import (
     Node,
     chosen_addresses,
@@ -48,69 +42,6 @@ LOCALHOST_GATE = "KubeProxyNFTablesLocalhostNodePorts"
 _NAMED = 5
 _INVALID_FIXED = (6, 1)
 _FAMILIES = (4, 6)
-
-
-def foreign_virtual_servers(case: ClusterCase, node: NodeCase) -> Verdicts:
-    if case.target == IPTABLES:
-        yield ok("in iptables mode kube-proxy leaves IPVS alone")
-        return
-    found, why = foreign_at_risk(case, node)
-    if why:
-        yield unknown(why, "ipvsadm -Ln shows the virtual servers.")
-    elif not found:
-        yield ok("it has none that kube-proxy would remove")
-    elif case.target == NFTABLES:
-        yield fail(
-            f"kube-proxy removes all of IPVS whenever it starts in nftables mode, and these belong to no Service: {_servers(found)}",
-            "Move them to a machine without kube-proxy, or name foreign_virtual_servers in switch_override: they are put back once, and "
-            "gone again at kube-proxy's next start.",
-        )
-    else:
-        yield fail(
-            f"kube-proxy in ipvs mode removes what no ipvs.excludeCIDRs covers, and these belong to no Service: {_servers(found)}",
-            f"Set along with the mode: switch_settings: {{ipvs: {{excludeCIDRs: {sorted(networks_of(found))}}}}}, or remove them.",
-        )
-
-
-def foreign_at_risk(case: ClusterCase, node: NodeCase) -> tuple[list[dict[str, t.Any]], str]:
-    """The virtual servers that kube-proxy in the target mode would remove, or why nobody can tell."""
-    if node.host not in case.at_risk:
-        case.at_risk[node.host] = _at_risk(case, node)
-    return case.at_risk[node.host]
-
-
-def _at_risk(case: ClusterCase, node: NodeCase) -> tuple[list[dict[str, t.Any]], str]:
-    servers = node.info.get("virtual_servers")
-    if servers is None:
-        return [], why_unread(node.info, "nobody read the virtual servers")
-    if not servers or case.target == IPTABLES:
-        return [], ""
-    wanted, now = case.wanted, case.node_now(node)
-    if wanted is None or now is None or case.state is None:
-        return [], "nobody could tell which of them are Services'"
-    bound = map(str, now.addresses.bound)
-    try:
-        excluded = wanted["ipvs"].get("excludeCIDRs") or ()
-        return foreign(servers, virtual_servers(case.state, now), case.target, excluded, bound), ""
-    except KubeProxyError as error:
-        return [], str(error)
-
-
-def networks_of(servers: t.Iterable[Object]) -> set[str]:
-    """Each address as a network of its own."""
-    found = {ipaddress.ip_address(str(one["address"])) for one in servers if one.get("address")}
-    return {f"{one}/{one.max_prefixlen}" for one in found}
-
-
-def _servers(servers: t.Sequence[Object]) -> str:
-    names = [
-        f"fwmark {one['fwmark']}"
-        if one.get("fwmark")
-        else f"{str(one.get('protocol') or 'tcp').upper()} {join_host_port(str(one.get('address')), int(one.get('port') or 0))}"
-        for one in servers
-    ]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def node_ports(case: ClusterCase, node: NodeCase) -> Verdicts:

@@ -19,6 +19,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_checks import seconds
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_effective import effective
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_config_schema import same
+from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_foreign import foreign_at_risk, networks_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_model import (
     ClusterCase,
     NodeCase,
@@ -30,11 +31,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_model
     unknown,
     warn,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_services import (
-    foreign_at_risk,
-    invalid_packets,
-    networks_of,
-)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_services import invalid_packets
 
 Settings = t.Dict[str, t.Any]
 
@@ -174,3 +171,16 @@ def without_counterpart(case: ClusterCase) -> list[str]:
         names = ", ".join(f"ipvs.{name}" for name in timeouts)
         found.append(f"{names} has no counterpart: connection tracking's own timeouts count (conntrack.*)")
     return found
+
+
+def left_by_strict_arp(case: ClusterCase) -> Verdict:
+    """kube-proxy sets both (C(NewProxier) in C(pkg/proxy/ipvs/proxier.go)) and nowhere keeps what they were."""
+    settings = (case.written or {}).get("ipvs")
+    if case.present != IPVS or not isinstance(settings, t.Mapping) or not settings.get("strictARP"):
+        return ok(f"{case.target} mode puts no address of a Service on the node")
+    return warn(
+        "ipvs.strictARP has set net.ipv4.conf.all.arp_ignore to 1 and net.ipv4.conf.all.arp_announce to 2 on every node, and they stay so: "
+        "nothing there tells what they were",
+        "Set them to what a snapshot from before ipvs mode has (module node_restore), or to 0 as the kernel starts with, unless something else "
+        "on the nodes wants them, such as direct routing of IPVS.",
+    )

@@ -15,6 +15,8 @@ import re
 import typing as t
 from operator import itemgetter
 
+from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import address_and_node
+
 Object = t.Mapping[str, t.Any]
 Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 PortKey = t.Tuple[int, str, str, str]
@@ -129,7 +131,11 @@ def _each_once(found: list[Endpoint]) -> list[Endpoint]:
     return list(kept.values())
 
 
-def _endpoint(raw: Object, port: int, node_name: str, node_hints: bool) -> Endpoint | None:
+def _endpoint(raw: str | Object, port: int, node_name: str, node_hints: bool) -> Endpoint | None:
+    if isinstance(raw, str):
+        text, node = address_and_node(raw)
+        address = address_of(text)
+        return Endpoint(address, port, bool(node) and node == node_name) if address else None
     address = address_of(raw["address"])
     if not address:
         return None

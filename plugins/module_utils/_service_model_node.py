@@ -36,10 +36,14 @@ _ASKS_FOR_IPV6 = Release(1, 36)
 
 @dataclass(frozen=True)
 class NodeAddresses:
-    """C(own) is every address outside kube-ipvs0, C(bound) those on it. In the kernel's order, all families."""
+    """C(own) is every address outside kube-ipvs0, C(bound) those on it. In the kernel's order, all families.
+
+    :param without_ipv6: C(net.ipv6.conf.all.disable_ipv6) is set. Links may have addresses all the same (Docker's containers do).
+    """
 
     own: tuple[Address, ...]
     bound: tuple[Address, ...]
+    without_ipv6: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,8 @@ def node_with(state: Object, name: str, addresses: NodeAddresses) -> Node:
 def _families(addresses: NodeAddresses, release: Release | None) -> tuple[int, ...]:
     """A kernel that has IPv6 on has an address of it, if only C(::1). Before 1.36 kube-proxy did not ask whether IPv6
     is switched off (C(disable_ipv6)), only whether the kernel knows it: then its rules are there without any address."""
-    has_ipv6 = any(one.version == 6 for one in (*addresses.own, *addresses.bound))
+    known = any(one.version == 6 for one in (*addresses.own, *addresses.bound))
+    has_ipv6 = known and not addresses.without_ipv6
     return (4,) if not has_ipv6 and (release is None or release >= _ASKS_FOR_IPV6) else (4, 6)
 
 

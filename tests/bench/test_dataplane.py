@@ -83,8 +83,7 @@ def with_other_endpoints(text: str) -> str:
     found = decode(text)
     for one in found["slices"]:
         if one["service"].startswith("bench-"):
-            for number, endpoint in enumerate(one["endpoints"], 1):
-                endpoint["address"] = f"198.51.100.{number}"
+            one["endpoints"] = [f"198.51.100.{number}" for number in range(1, ENDPOINTS + 1)]
     return encode(found)
 
 

@@ -28,8 +28,9 @@ CRASHING = {"clientConnection": {"kubeconfig": "/var/lib/kube-proxy/none.conf"}}
 BLOCKED = "/etc/modprobe.d/netops-test.conf"
 MANIFESTS = "/etc/kubernetes/manifests"
 AWAY = f"mv {MANIFESTS}/kube-apiserver.yaml /root/; sleep 60; mv /root/kube-apiserver.yaml {MANIFESTS}/"
-# The lab's kernel has no cpuset controller (User Mode Linux), as create_cluster knows from the lab's inventory.
-WITHOUT_CPUSETS = "--ignore-preflight-errors=SystemVerification"
+# The lab's kernel has no cpuset controller (User Mode Linux), as create_cluster knows from the lab's inventory, and the
+# pause in its images is agnhost's: it does not know the -v that kubeadm asks it before an upgrade.
+IN_THE_LAB = "--ignore-preflight-errors=SystemVerification,CreateJob"
 MINUTE_WITHOUT_API = f"nohup sh -c '{AWAY}' >/dev/null 2>&1 &"
 
 
@@ -99,6 +100,7 @@ def edit(cluster: Cluster, old: str, new: str) -> None:
     cluster.kubectl("replace", "-f", "-", stdin=json.dumps(found))
 
 
+@pytest.mark.proof
 def test_a_module_that_cannot_load_on_a_node_stops_it_before_anything(lab: Lab, cluster: Cluster, worker: Node) -> None:
     start_in(lab, cluster, "iptables")
     worker.run(f"echo 'install ip_vs_wrr /bin/false' > {BLOCKED}")
@@ -111,6 +113,7 @@ def test_a_module_that_cannot_load_on_a_node_stops_it_before_anything(lab: Lab, 
     serves(cluster)
 
 
+@pytest.mark.proof
 def test_a_drain_that_never_ends(lab: Lab, cluster: Cluster) -> None:
     start_in(lab, cluster, "iptables")
     cluster.apply("held.yaml")
@@ -157,6 +160,7 @@ def broken_image(cluster: Cluster, node: Node) -> t.Iterator[None]:
         node.run(f"{ctr} tag --force localhost/kept:1 {name} && {ctr} rm localhost/kept:1")
 
 
+@pytest.mark.proof
 def test_an_image_that_never_starts_is_said_and_the_next_run_goes_on(lab: Lab, cluster: Cluster, worker: Node) -> None:
     """Neither DaemonSet's pod comes up on the node. The old mode's rules stay, so its Services work."""
     start_in(lab, cluster, "iptables")
@@ -171,6 +175,7 @@ def test_an_image_that_never_starts_is_said_and_the_next_run_goes_on(lab: Lab, c
     is_settled(cluster, "ipvs")
 
 
+@pytest.mark.proof
 def test_a_node_that_is_rebooted_in_the_middle(lab: Lab, cluster: Cluster, worker: Node) -> None:
     """Whether the run ends over it or lives through it: what it said is true."""
     start_in(lab, cluster, "ipvs")
@@ -185,6 +190,7 @@ def test_a_node_that_is_rebooted_in_the_middle(lab: Lab, cluster: Cluster, worke
     is_settled(cluster, "iptables")
 
 
+@pytest.mark.proof
 def test_a_minute_without_the_api_server(lab: Lab, cluster: Cluster) -> None:
     """A run may end over it, but not without a word, and the next one goes on."""
     start_in(lab, cluster, "iptables")
@@ -199,6 +205,7 @@ def test_a_minute_without_the_api_server(lab: Lab, cluster: Cluster) -> None:
     is_settled(cluster, "nftables")
 
 
+@pytest.mark.proof
 def test_a_colleague_who_edits_the_configmap_meanwhile_loses_nothing(lab: Lab, cluster: Cluster) -> None:
     """What the colleague wrote is there at the end, and every kube-proxy has read it."""
 
@@ -214,23 +221,25 @@ def test_a_colleague_who_edits_the_configmap_meanwhile_loses_nothing(lab: Lab, c
     assert succeeded(switch(lab, "iptables")).changed == []
 
 
+@pytest.mark.proof
 def test_kubeadm_upgrade_keeps_the_mode(lab: Lab, cluster: Cluster) -> None:
     start_in(lab, cluster, "ipvs")
     version = cluster.control_plane.run("kubeadm version -o short").strip()
-    cluster.control_plane.run(f"kubeadm upgrade apply {version} --yes --force {WITHOUT_CPUSETS}")
+    cluster.control_plane.run(f"kubeadm upgrade apply {version} --yes --force {IN_THE_LAB}")
     for node in cluster.nodes[1:]:
-        node.run(f"kubeadm upgrade node {WITHOUT_CPUSETS}")
+        node.run(f"kubeadm upgrade node {IN_THE_LAB}")
     assert cluster.mode_text() == "ipvs"
     cluster.kubectl("rollout", "status", *KUBE_SYSTEM, "daemonset/kube-proxy", "--timeout=10m")
     cluster.wait_for_mode("ipvs")
     is_settled(cluster, "ipvs")
 
 
+@pytest.mark.proof
 def test_the_way_out_when_kube_proxy_does_not_start_any_more(lab: Lab, cluster: Cluster) -> None:
     """As after an upgrade to 1.40 in ipvs mode: the gate is off, and kube-proxy ends at once on every node."""
     start_in(lab, cluster, "ipvs")
     before = config_text(cluster)
-    edit(cluster, before, before + "featureGates: {KubeProxyIPVS: false}\n")
+    edit(cluster, before, before.rstrip() + "\nfeatureGates: {KubeProxyIPVS: false}\n")
     cluster.kubectl("delete", "pods", *KUBE_SYSTEM, "-l", "k8s-app=kube-proxy")
     for node in cluster.nodes:
         node.wait("kube-proxy to be gone", "! curl -s 127.0.0.1:10249/proxyMode")

@@ -20,6 +20,7 @@ from tests.labkit.dataplane import verdict, wrong
 
 Object = dict[str, t.Any]
 
+pytestmark = pytest.mark.proof
 LAB = Lab("kubelab-e2e", ("--workers", "1"))
 SYSTEM = ("-n", "kube-system")
 PRESENT = {"mode": "ipvs", "settings": {"ipvs": {"scheduler": "lc"}}}

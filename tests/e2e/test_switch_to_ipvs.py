@@ -202,6 +202,7 @@ def test_a_module_that_cannot_load_stops_it(lab: Lab, cluster: Cluster) -> None:
         node.run("rm /etc/modprobe.d/forbidden.conf")
 
 
+@pytest.mark.proof
 def test_requests_while_nothing_changes(
     lab: Lab, cluster: Cluster, tutorial: Tutorial, figures: dict[str, t.Any]
 ) -> None:
@@ -323,6 +324,7 @@ def test_an_account_that_may_not_read_all_is_told_what_it_lacks(cluster: Cluster
     assert "Give this user that right" in words
 
 
+@pytest.mark.proof
 def test_the_api_is_asked_once_however_many_nodes_there_are(cluster: Cluster, tmp_path: Path) -> None:
     with requests_counted(cluster) as (config, asked):
         succeeded(check(cluster, tmp_path, limit=["w1"], check_kubeconfig=config).run)
@@ -333,6 +335,7 @@ def test_the_api_is_asked_once_however_many_nodes_there_are(cluster: Cluster, tm
     assert of_one == {**dict.fromkeys(LISTS, 1), **dict.fromkeys(READ_TWICE, 2), CONFIG_MAP: 3, "/version": 1}
 
 
+@pytest.mark.proof
 def test_check_mode_after_changes_nothing(lab: Lab, cluster: Cluster) -> None:
     before = states(cluster)
     for playbook in (SWITCH, CHECK, CREATE):
@@ -352,13 +355,13 @@ def test_the_role_cluster_never_switches(lab: Lab, cluster: Cluster) -> None:
 @pytest.mark.parametrize(
     ("damage", "kind", "services"),
     [
-        ("ipvsadm -D -t {address}:80", "vip_missing", []),
+        pytest.param("ipvsadm -D -t {address}:80", "vip_missing", [], marks=pytest.mark.proof),
         (
             "ip address del {address}/32 dev kube-ipvs0; ipvsadm -D -u {dns}:53",
             "address_missing",
             ["default/httpservice"],
         ),
-        ("ipvsadm -A -t {address}:81 -s rr", "vip_dead", []),
+        pytest.param("ipvsadm -A -t {address}:81 -s rr", "vip_dead", [], marks=pytest.mark.proof),
     ],
 )
 def test_check_says_what_is_wrong(
@@ -367,12 +370,9 @@ def test_check_says_what_is_wrong(
     """kube-proxy repairs some of it at its next sync: it is held still, so that what is seen is the damage. That is an error too."""
     node, address = cluster.nodes[2], tutorial.address()
     dns = cluster.service("kube-dns", "kube-system")["spec"]["clusterIP"]
-    node.run("kill -STOP $(pgrep -x kube-proxy)")
-    try:
+    with node.held_still("kube-proxy"):
         node.run(damage.format(address=address, dns=dns))
         found = check(cluster, tmp_path, limit=["cp1", "w2"], check_services=services)
-    finally:
-        node.run("kill -CONT $(pgrep -x kube-proxy)")
     whole = f"ip address show dev kube-ipvs0 | grep -q {address}/32 && ipvsadm -Ln | grep -q {address}:80"
     repaired = f"ipvsadm -Ln | grep -q '^UDP *{dns}:53' && ! ipvsadm -Ln | grep -q {address}:81"
     node.wait("kube-proxy to have repaired it", f"{whole} && {repaired}")
@@ -387,6 +387,7 @@ def test_check_says_what_is_wrong(
     assert "Mixed modes" in found.run.output
 
 
+@pytest.mark.proof
 def test_check_says_what_another_mode_left(lab: Lab, cluster: Cluster, tmp_path: Path) -> None:
     """Only a kube-proxy that says its mode tells what another one's is, and in ipvs mode it leaves a chain of iptables mode alone.
     Nothing leads to this one: good to know, and no failure."""
@@ -466,6 +467,7 @@ def test_a_missing_configmap_is_named(lab: Lab, cluster: Cluster) -> None:
         cluster.kubectl("create", "-f", "-", stdin=json.dumps(config_map))
 
 
+@pytest.mark.proof
 def test_a_kube_proxy_that_never_gets_ready_stops_the_run(lab: Lab, cluster: Cluster) -> None:
     """The image of the DaemonSet is one that no node has; OnDelete keeps the other nodes' pods out of it."""
     daemon_set = cluster.get("daemonset", "-n", "kube-system", "kube-proxy")

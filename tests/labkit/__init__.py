@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import typing as t
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,6 +94,8 @@ def _ansible_environment(lab: str, results: Path) -> dict[str, str]:
         "ANSIBLE_CALLBACKS_ENABLED": "task_results",
         "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
         "TASK_RESULTS": str(results),
+        # Where a switch keeps its snapshot unless a test says where.
+        "XDG_STATE_HOME": str(results.parent),
     }
 
 
@@ -200,6 +203,18 @@ class Node:
 
         return wait_for(f"{what} on {self.name}", succeeded, seconds, lambda: tries[-1].out + tries[-1].err).out
 
+    @contextmanager
+    def held_still(self, name: str) -> t.Iterator[str]:
+        """The command of a running process by its name, which does nothing meanwhile; yields its process id.
+
+        It is the oldest of that name: what it has just forked carries its name until it executes another program."""
+        process = self.run(["pgrep", "-ox", name]).strip()
+        self.run(["kill", "-STOP", process])
+        try:
+            yield process
+        finally:
+            self.run(["kill", "-CONT", process])
+
     def call(self, module: str, arguments: t.Mapping[str, t.Any], check: bool = False, diff: bool = True) -> TaskResult:
         run = run_ansible(
             self.lab,
@@ -209,8 +224,7 @@ class Node:
             str(INVENTORY),
             "-m",
             f"netops.kube_proxy.{module}",
-            "-a",
-            json.dumps(arguments),
+            *(["-a", json.dumps(arguments)] if arguments else []),
             *_options({}, check, diff),
         )
         if len(run.results) != 1:
@@ -261,6 +275,13 @@ class Lab:
 
     def down(self) -> None:
         self.command("down")
+
+    def shell(self, command: str) -> str:
+        """What a shell command prints that is typed in the checkout, its errors too."""
+        with tempfile.TemporaryDirectory() as scratch:
+            environment = _ansible_environment(self.name, Path(scratch) / "results")
+            beside = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+            return _stream(["bash", "-c", command], False, {**environment, "PATH": beside})[1]
 
     def node(self, name: str) -> Node:
         return Node(self.name, name)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
 import typing as t
 from contextlib import contextmanager
@@ -37,8 +36,9 @@ def _pod_process(cluster: Cluster, node: Node) -> str:
 def load(cluster: Cluster, node: Node, target: str, rate: float) -> t.Iterator[Figures]:
     """Send requests a second to host:port from the client pod's network on that node, as long as the block lasts."""
     process = _pod_process(cluster, node)
-    node.run("cat > /tmp/load_client.py && rm -f /tmp/load_client.stop", stdin=_CLIENT.read_text(encoding="utf-8"))
-    command = f"nsenter -t {process} -n python3 /tmp/load_client.py {shlex.quote(target)} {rate} /tmp/load_client.stop"
+    stop = f"/tmp/load_client-{target}.stop"
+    node.run(f"cat > /tmp/load_client.py && rm -f {stop}", stdin=_CLIENT.read_text(encoding="utf-8"))
+    command = f"nsenter -t {process} -n python3 /tmp/load_client.py {target} {rate} {stop}"
     client = subprocess.Popen(
         [str(ROOT / "lab" / "lab"), "--name", node.lab, "ssh", node.name, command],
         stdin=subprocess.DEVNULL,
@@ -49,6 +49,6 @@ def load(cluster: Cluster, node: Node, target: str, rate: float) -> t.Iterator[F
     try:
         yield figures
     finally:
-        node.run("touch /tmp/load_client.stop")
+        node.run(f"touch {stop}")
         out, _ = client.communicate(timeout=120)
         figures.values.update(json.loads(out))

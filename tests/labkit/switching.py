@@ -63,8 +63,14 @@ def left_of_others(node: Node, mode: str) -> list[str]:
     return found
 
 
-def is_right(cluster: Cluster, mode: str, before: t.Sequence[t.Sequence[str]]) -> None:
-    assert [mine(node) for node in cluster.nodes] == before
+def is_right(
+    cluster: Cluster,
+    mode: str,
+    before: t.Sequence[t.Sequence[str]],
+    order: t.Callable[[list[str]], list[str]] = list,
+) -> None:
+    """C(order): C(sorted) where a user has put rules back that now stand elsewhere among the others."""
+    assert [order(mine(node)) for node in cluster.nodes] == before
     for node in cluster.nodes:
         assert node.run("curl -s 127.0.0.1:10249/proxyMode") == mode
         assert left_of_others(node, mode) == []

@@ -46,7 +46,7 @@ def traces_are_true(cluster: Cluster, mode: str, folder: Path) -> None:
     still, following = cluster.nodes
     addresses = cluster.service("traced")["spec"]["clusterIPs"]
     still.wait("answers through the Service", _requests(addresses))
-    with _held_still(still):
+    with still.held_still("kube-proxy"):
         before = witness(still, mode)
         still.run(_connections(addresses))
         with _endpoints_changed(cluster, following):
@@ -97,15 +97,6 @@ def _requests(addresses: t.Sequence[str]) -> str:
 def _connections(addresses: t.Sequence[str]) -> str:
     """To both ClusterIPs. The kernel takes them also where nobody is there to answer."""
     return " && ".join(f"bash -c '</dev/tcp/{one}/{PORT}'" for one in addresses)
-
-
-@contextmanager
-def _held_still(node: Node) -> t.Iterator[None]:
-    node.run("kill -STOP $(pgrep -x kube-proxy)")
-    try:
-        yield
-    finally:
-        node.run("kill -CONT $(pgrep -x kube-proxy)")
 
 
 @contextmanager

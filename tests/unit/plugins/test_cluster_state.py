@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import base64
 import copy
+import gzip
 import json
 import typing as t
-import zlib
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _cluster_state as state_of
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _packed
 from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state_read import gather
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_api import ApiError, TransportError
@@ -168,6 +170,8 @@ def test_a_moved_node_reads_the_second_configuration() -> None:
         "w1": "ipvs",
         "gone": "iptables",
     }
+    names = {name: state_of.config_map_of(state, name) for name in configs}
+    assert names == {"cp1": "kube-proxy", "w1": "kube-proxy-switch", "gone": "kube-proxy"}
     assert result["config_problem"] == ""
     assert result["config"]["mode"] == "iptables"
 
@@ -204,12 +208,26 @@ def test_what_kube_proxy_does_not_read_is_left_out() -> None:
         "namespace": "ns1",
         "name": "svc1",
         "labels": [state_of.HEADLESS],
-        "type": "ClusterIP",
         "clusterIP": "10.20.30.41",
-        "clusterIPs": ["10.20.30.41"],
-        "ipFamilies": ["IPv4"],
-        "ports": [{"name": "p80", "protocol": "TCP", "port": 80}],
+        "ports": [{"name": "p80", "port": 80}],
     }
+
+
+@pytest.mark.parametrize(
+    ("spec", "kept"),
+    [
+        ({"clusterIP": "fd00::1", "clusterIPs": ["fd00::1"], "ipFamilies": ["IPv6"]}, {"clusterIP": "fd00::1"}),
+        ({"clusterIP": "fd00::1", "clusterIPs": ["fd00::1"], "ipFamilies": ["IPv4"]}, None),
+        ({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1", "fd00::1"], "ipFamilies": ["IPv4", "IPv6"]}, None),
+        ({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.2"], "ipFamilies": ["IPv4"]}, None),
+        ({"type": "NodePort", "externalTrafficPolicy": "Local", "internalTrafficPolicy": "Local"}, None),
+        ({"type": "NodePort", "externalTrafficPolicy": "Cluster"}, {"type": "NodePort"}),
+        ({"ports": [{"name": "", "protocol": "UDP", "port": 53}]}, None),
+    ],
+)
+def test_only_what_is_usual_is_left_out(spec: dict[str, t.Any], kept: dict[str, t.Any] | None) -> None:
+    """None: all of it is kept."""
+    assert state_of.reduce_service({"spec": spec}) == (spec if kept is None else kept)
 
 
 def test_a_slice_keeps_its_endpoints_first_addresses() -> None:
@@ -217,19 +235,34 @@ def test_a_slice_keeps_its_endpoints_first_addresses() -> None:
         {"addresses": ["10.0.0.1", "10.0.0.2"], "conditions": {"ready": None}, "targetRef": {"name": "pod"}},
         {"addresses": []},
         endpoint("10.0.0.3", "w1", "rST", zones=["a"], nodes=["w1"]),
+        endpoint("10.0.0.4", "w1", "RSt"),
+        endpoint("10.0.0.5", "w1", "Rst"),
     )
     assert state_of.reduce_slice(obj)["endpoints"] == [
-        {"address": "10.0.0.1"},
+        "10.0.0.1",
         {
             "address": "10.0.0.3",
             "node": "w1",
             "ready": False,
-            "serving": True,
             "terminating": True,
             "zones": ["a"],
             "nodes": ["w1"],
         },
+        "10.0.0.4 w1",
+        {"address": "10.0.0.5", "node": "w1", "serving": False},
     ]
+
+
+@pytest.mark.parametrize(
+    ("kept", "read"),
+    [
+        ("10.0.0.1", {"address": "10.0.0.1"}),
+        ("fd00::4 w1", {"address": "fd00::4", "node": "w1"}),
+        ({"address": "10.0.0.5", "ready": False}, {"address": "10.0.0.5", "ready": False}),
+    ],
+)
+def test_an_endpoint_is_read_in_each_of_its_ways(kept: str | dict[str, t.Any], read: dict[str, t.Any]) -> None:
+    assert state_of.read_endpoint(kept) == read
 
 
 def test_the_api_servers_own_service_is_named() -> None:
@@ -240,7 +273,7 @@ def test_the_api_servers_own_service_is_named() -> None:
 @pytest.mark.parametrize("half", [{}, {"metadata": None, "spec": None, "status": None}])
 def test_half_an_object_is_reduced(half: dict[str, t.Any]) -> None:
     assert state_of.reduce_service(half) == {}
-    assert state_of.reduce_slice(half)["endpoints"] == []
+    assert state_of.reduce_slice(half) == {}
     assert state_of.reduce_node(half)["name"] is None
 
 
@@ -254,9 +287,11 @@ json_values = st.recursive(
 @given(st.dictionaries(st.text(max_size=5), json_values, max_size=3))
 def test_a_state_survives_its_text(values: dict[str, t.Any]) -> None:
     state = {**values, "version": state_of.VERSION}
-    text = state_of.encode(state)
-    assert "\n" not in text
-    assert state_of.decode(text) == state
+    for items in (1, 2, 200):
+        with mock.patch.object(_packed, "_ITEMS", items):
+            text = state_of.encode(state)
+        assert "\n" not in text
+        assert state_of.decode(text) == state
 
 
 @given(st.text() | st.binary().map(lambda raw: base64.b64encode(raw).decode()) | st.none() | st.integers())
@@ -265,11 +300,29 @@ def test_any_other_text_is_refused_in_words(text: t.Any) -> None:
         state_of.decode(text)
 
 
-@pytest.mark.parametrize("value", [[], {}, {"version": 99}, "x", 1])
-def test_other_json_is_refused_in_words(value: t.Any) -> None:
-    text = base64.b64encode(zlib.compress(json.dumps(value).encode())).decode()
+@pytest.mark.parametrize("value", [{}, {"version": 99}])
+def test_another_release_is_refused_in_words(value: t.Any) -> None:
     with pytest.raises(InvalidInput, match="another release"):
-        state_of.decode(text)
+        state_of.decode(packed_lines(value))
+
+
+@pytest.mark.parametrize(
+    "values", [(), ([],), ("x",), (1,), ({"a": 1}, {"a": [1]}), ({"a": [1]}, {"a": 1}), ({}, {"a": []}), ({}, 1)]
+)
+def test_other_json_is_refused_in_words(values: tuple[t.Any, ...]) -> None:
+    with pytest.raises(InvalidInput, match="not the state of a cluster"):
+        state_of.decode(packed_lines(*values))
+
+
+def test_a_text_that_is_cut_off_is_refused_in_words() -> None:
+    raw = base64.b64decode(packed_lines({"version": state_of.VERSION}, {}))
+    for cut in (raw[:-9], raw[:12], raw[:-1] + b"x"):
+        with pytest.raises(InvalidInput, match="not the state of a cluster"):
+            state_of.decode(base64.b64encode(cut).decode())
+
+
+def packed_lines(*values: t.Any) -> str:
+    return base64.b64encode(gzip.compress("\n".join(map(json.dumps, values)).encode())).decode()
 
 
 def test_the_text_is_small() -> None:

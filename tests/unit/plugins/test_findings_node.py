@@ -243,6 +243,18 @@ def test_the_calendar(mode: str, running: str, version: str, expected: list[tupl
         assert words in one.actual
 
 
+def test_the_evidence_is_in_the_configmap_that_the_node_reads() -> None:
+    found = only(replace(healthy("ipvs", "v1.37.2"), config_map="kube-proxy-switch"))
+    assert found.evidence == "kubectl -n kube-system get configmap kube-proxy-switch -o yaml"
+
+
+@pytest.mark.parametrize(("configured", "running"), [("ipvs", "iptables"), ("nftables", "ipvs"), ("iptables", "ipvs")])
+def test_the_remedy_is_the_playbook_of_the_configured_mode(configured: str, running: str) -> None:
+    found = node_findings(replace(healthy(running, "v1.36.3"), configured_mode=configured))
+    (remedy,) = [one.remedy for one in found if one.kind == "mode_not_configured"]
+    assert remedy == f"Run the playbook netops.kube_proxy.switch_to_{configured}."
+
+
 IPVS_ONLY = (
     ("net.ipv4.vs.conntrack", "0", "1", ERROR),
     ("net.ipv4.vs.expire_nodest_conn", "0", "1", WARNING),

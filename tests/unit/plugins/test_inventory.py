@@ -369,11 +369,11 @@ def test_one_tool_missing_leaves_the_rest(tmp_path: Path) -> None:
         iptables_nft_save=CommandResult(0, save, ""),
         ip6tables_nft_save=CommandResult(0, "", ""),
     )
-    found = Look(node, files).readings(())
-    assert [text.split(":")[0] for text in found.unread] == ["nft was not found", "iptables-legacy-save was not found"]
+    found = Look(node, files, lambda _files: (("ip", "filter"), ("ip", "kube-proxy"))).readings(())
+    assert [text.split(":")[0] for text in found.unread] == ["iptables-legacy-save was not found", "nft was not found"]
     report = inventory.report(found, "iptables", None)
     assert report["unread"] == list(found.unread)
     assert report["iptables"] == {"default": "nft", "kubelet": ["nft"], "kube_proxy": ["nft"]}
     # By which a cleanup knows that it must not guess.
-    assert list(found.unread_modes.values()) == [("nftables",), ("iptables", "ipvs")]
+    assert list(found.unread_modes.values()) == [("iptables", "ipvs"), ("nftables",)]
     assert tuple(found.unread_modes) == found.unread

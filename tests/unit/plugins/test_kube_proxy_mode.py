@@ -225,6 +225,20 @@ def test_the_gate_among_the_settings_counts() -> None:
     assert [one["severity"] for one in result["releases"]] == ["warning"]
 
 
+@pytest.mark.parametrize(("spoil", "severities"), [(_age, ["error"]), (_break_types, ["warning"])])
+def test_what_kube_proxy_does_not_start_with_is_read_all_the_same(
+    spoil: t.Callable[[FakeServer], None], severities: list[str]
+) -> None:
+    """Otherwise there would be no way out of it."""
+    server = FakeServer()
+    set_mode(server, "ipvs")
+    spoil(server)
+    plan, result = set_mode(server, None)
+    assert plan.operations == ()
+    assert result["mode"]["before"] == "ipvs"
+    assert [one["severity"] for one in result["releases"]] == severities
+
+
 def test_a_frozen_configmap_that_is_right_already_is_no_error() -> None:
     server = FakeServer()
     _freeze(server)

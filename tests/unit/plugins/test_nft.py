@@ -19,8 +19,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils import _nft_pars
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import CommandResult
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_owners import nft_owner
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
-from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_read import read_nft_table, read_nft_tables
+from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_read import read_nft_table
 
 META = {"metainfo": {"version": "1.1.3", "release_name": "x", "json_schema_version": 1}}
 AT = {"family": "ip", "table": "kube-proxy"}
@@ -74,12 +73,6 @@ def test_a_real_kube_proxys_table(family: str) -> None:
     assert all(nft_owner(f"nft_{kind}", name).owner == "kube-proxy" for kind, names in parts.items() for name in names)
 
 
-def test_tables() -> None:
-    listed = [META, *({"table": {"family": f, "name": n, "handle": 1}} for f, n in (("ip", "nat"), ("inet", "mine")))]
-    assert parse.parse_tables(text(listed)) == (("ip", "nat"), ("inet", "mine"))
-    assert parse.parse_tables(text([META])) == ()
-
-
 @pytest.mark.parametrize(
     "output",
     [
@@ -121,11 +114,10 @@ MUTATED = st.builds(
 
 @given(st.text() | st.builds(text, JSON) | MUTATED)
 def test_any_text_is_a_table_or_our_error(output: str) -> None:
-    for read in (parse.parse_tables, lambda given: parse.parse_table(given, "ip", "kube-proxy")):
-        try:
-            read(output)
-        except parse.UnreadableNft:
-            pass
+    try:
+        parse.parse_table(output, "ip", "kube-proxy")
+    except parse.UnreadableNft:
+        pass
 
 
 class Nft:
@@ -141,20 +133,6 @@ class Nft:
         return self.answers.get(argv[3], CommandResult(127, "", "nft: command not found"))
 
 
-def node(root: Path, module: bool) -> Files:
-    (root / "proc").mkdir()
-    (root / "proc/modules").write_text("")
-    if module:
-        (root / "sys/module/nf_tables").mkdir(parents=True)
-    return Files(str(root))
-
-
-def test_nft_is_not_run_where_that_would_load_nf_tables(tmp_path: Path) -> None:
-    nft = Nft()
-    assert read_nft_tables(nft, node(tmp_path, module=False)) == ()
-    assert nft.calls == []
-
-
 def test_a_table_that_went_away_is_not_there() -> None:
     gone = CommandResult(1, "", "Error: No such file or directory\nlist table ip kube-proxy\n              ^^^^^^^^^^")
     nft = Nft(table=gone)
@@ -162,12 +140,9 @@ def test_a_table_that_went_away_is_not_there() -> None:
     assert nft.calls == [["nft", "-j", "list", "table", "ip", "kube-proxy"]]
 
 
-def test_errors_of_nft(tmp_path: Path) -> None:
-    files = node(tmp_path, module=True)
+def test_errors_of_nft() -> None:
     with pytest.raises(KubeProxyError, match=r"nft was not found.*Install the distribution's nftables package"):
-        read_nft_tables(Nft(), files)
+        read_nft_table(Nft(), "ip", "kube-proxy")
     refused = CommandResult(1, "", "Error: Operation not permitted\n")
-    with pytest.raises(KubeProxyError, match="tables of nftables cannot be read: nft ended with 1: Error: Operation"):
-        read_nft_tables(Nft(tables=refused), files)
-    with pytest.raises(KubeProxyError, match="table ip kube-proxy cannot be read: nft ended with 1"):
+    with pytest.raises(KubeProxyError, match="table ip kube-proxy cannot be read: nft ended with 1: Error: Operation"):
         read_nft_table(Nft(table=refused), "ip", "kube-proxy")

@@ -337,6 +337,28 @@ def test_settings_that_would_keep_what_counts_now(target: str, changes: Object, 
     leaves(found)  # kube_proxy_mode takes them
 
 
+@pytest.mark.parametrize(
+    ("changes", "mode", "expected"),
+    [
+        ({}, "nftables", [FOREIGN]),
+        ({}, "ipvs", [FOREIGN]),
+        ({}, "iptables", []),
+        ({"run__settings": {"ipvs": {"excludeCIDRs": ["203.0.113.0/24"]}}}, "ipvs", []),
+        # Nobody can tell whose they are.
+        ({"cluster__services": {}}, "nftables", []),
+        # All that the way back and a restore have read.
+        ({"cluster__plan": {}, "cluster__switch": {}, "node__modules": {}, "node__looks": []}, "nftables", [FOREIGN]),
+    ],
+)
+def test_the_virtual_servers_that_somebody_would_lose_by_host(
+    changes: Object, mode: str, expected: list[Object]
+) -> None:
+    web = {"address": "10.96.0.20", "port": 80}
+    given_ = readings(**{"node__info": info(virtual_servers=[web, FOREIGN]), **changes})
+    host = given_["nodes"][0]["host"]
+    assert preflight_matrix(given_, "foreign", mode)[host] == expected
+
+
 @pytest.mark.parametrize("target", ["ipvs", "nftables"])
 def test_what_is_proposed_is_enough(target: str) -> None:
     config = {"iptables": {"masqueradeAll": True, "minSyncPeriod": "5s"}}

@@ -250,6 +250,19 @@ TABLE: dict[str, list[Case]] = {
     ],
     "strict_arp": [
         (NFTABLES, OK, {"cluster__switch": switch(l2_announcers=[{"name": "MetalLB", "seen": "x"}])}, "no address"),
+        (
+            NFTABLES,
+            WARN,
+            {"cluster__services": services_of({"mode": IPVS, "ipvs": {"strictARP": True}})},
+            "arp_announce to 2",
+        ),
+        (NFTABLES, OK, {"cluster__services": services_of({"mode": IPVS, "ipvs": {"strictARP": False}})}, "no address"),
+        (
+            IPTABLES,
+            OK,
+            {"cluster__services": services_of({"mode": NFTABLES, "ipvs": {"strictARP": True}})},
+            "no address",
+        ),
         (IPVS, OK, {}, "neither MetalLB nor kube-vip"),
         (
             IPVS,
@@ -811,10 +824,19 @@ def test_services_decide_which_virtual_servers_are_foreign() -> None:
     """A NodePort on the node's own address is a Service's, on an address that is nobody's it is not."""
     ours = {"address": ADDRESSES["cp1"], "port": 30080, "protocol": "tcp"}
     theirs = {"address": "192.0.2.77", "port": 30080, "protocol": "tcp"}
-    config = {**CONFIG, "mode": IPVS}
+    config = {**CONFIG, "mode": IPVS, "ipvs": {"excludeCIDRs": ["192.0.2.77/32"]}}
     given = readings(config, node__info=info(running_mode=IPVS, virtual_servers=[ours, theirs]))
     reason = checks(NFTABLES, given)["foreign_virtual_servers"].reason
     assert reason.endswith(": TCP 192.0.2.77:30080")
+
+
+@pytest.mark.parametrize(("running", "status"), [(IPVS, OK), ("", FAIL)])
+def test_what_ipvs_mode_is_about_to_remove_is_nobody_s_loss(running: str, status: str) -> None:
+    """A Service that was deleted a moment ago has virtual servers still. Where no kube-proxy runs, nobody removes them."""
+    left = {"address": "192.0.2.77", "port": 30080, "protocol": "tcp"}
+    config = {**CONFIG, "mode": IPVS}
+    given = readings(config, node__info=info(running_mode=running, virtual_servers=[left]))
+    assert checks(NFTABLES, given)["foreign_virtual_servers"].status == status
 
 
 def test_dual_stack_asks_for_both_families() -> None:
