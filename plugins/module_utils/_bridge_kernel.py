@@ -11,16 +11,31 @@ import json
 import os
 import sys
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _bridge_watch
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_carried import (
+    hand_over,
+    is_loose,
+    read_carried,
+    read_served,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_expected import (
     AHEAD,
     TABLE,
     TABLES,
     Bridge,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kept import (
+    Kept,
+    Place,
+    read_kept,
+    why_ending,
+    without_kept,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_plan import (
+    HAND_OVER,
+    KEEP,
     LOAD,
     UNLOAD,
     UNWATCH,
@@ -29,7 +44,11 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_plan imp
     BridgeState,
     Limits,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_render import render, render_removal
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_render import (
+    render,
+    render_kept,
+    render_removal,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import Dataplane
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables import read_nftables
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables_layout import Settings
@@ -48,16 +67,23 @@ _ANY = Settings(ahead=AHEAD)
 _PROGRAM, _LIMITS = f"{FOLDER}/bridge_watch.py", f"{FOLDER}/bridge.json"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Kernel:
-    """One node's bridge. C(bridge) is what is wanted; None: none is."""
+    """One node's bridge. C(bridge) is what is wanted; None: none is.
+
+    :param places: whose connections are to be kept while IPVS carries them
+    :param bound: the addresses of kube-ipvs0
+    """
 
     runner: Runner
     files: Files
     bridge: Bridge | None = None
+    places: frozenset[Place] = frozenset()
+    bound: frozenset[str] = frozenset()
+    _ipvs: tuple[Kept, Kept, frozenset[Place]] | None = field(default=None, init=False)
 
     def read(self) -> BridgeState:
-        """What there is. Loads nothing.
+        """What there is. Loads nothing. Connections are those of the first look: they come and go meanwhile.
 
         :raises KubeProxyError: when it cannot be read
         """
@@ -66,8 +92,17 @@ class Kernel:
         found = [table for name in TABLES for table in [read_nft_table(self.runner, *name)] if table]
         families = frozenset(6 if table.family == "ip6" else 4 for table in found)
         settings = self.bridge.settings if self.bridge else _ANY
-        plane = read_nftables(found, sorted(families), settings, TABLES) if found else Dataplane(NFTABLES)
-        return BridgeState(families, plane, self._limits())
+        bare = [without_kept(table) for table in found]
+        plane = read_nftables(bare, sorted(families), settings, TABLES) if found else Dataplane(NFTABLES)
+        kept = read_kept(found)
+        if self._ipvs is None:
+            self._ipvs = self._look_at_ipvs(self.places | {(one.protocol, one.address) for one in kept})
+        return BridgeState(families, plane, self._limits(), kept, *self._ipvs)
+
+    def _look_at_ipvs(self, places: frozenset[Place]) -> tuple[Kept, Kept, frozenset[Place]]:
+        carried, loose = read_carried(self.files, places), is_loose(self.files)
+        ending = frozenset(one for one in carried if why_ending(one, self.bound, loose))
+        return carried - ending, ending, read_served()
 
     def apply(self, plan: BridgePlan, limits: Limits | None = None) -> None:
         """Carry out a plan."""
@@ -75,8 +110,13 @@ class Kernel:
             if step == WATCH and limits:
                 self._unwatch()
                 self._watch(limits)
+            elif step == HAND_OVER:
+                hand_over(self.files, plan.before.lost)
             elif step == LOAD and self.bridge:
-                self._nft(render(self.bridge), "The bridge could not be put up")
+                self._nft(render(self.bridge, plan.after.kept), "The bridge could not be put up")
+            elif step == KEEP and LOAD not in plan.operations:
+                families = sorted(plan.after.families)
+                self._nft(render_kept(families, plan.after.kept), "The bridge could not keep connections")
             elif step == UNLOAD:
                 self._nft(render_removal(sorted(plan.before.families)), "The bridge could not be taken away")
             elif step == UNWATCH:
@@ -90,8 +130,8 @@ class Kernel:
     def _limits(self) -> Limits | None:
         if self.runner(["systemctl", "is-active", "--quiet", UNIT]).rc != 0:
             return None
-        kept = json.loads(self.files.text(_LIMITS) or "{}")
-        return Limits(**{name: kept[name] for name in Limits._fields}) if kept.keys() >= set(Limits._fields) else None
+        given = json.loads(self.files.text(_LIMITS) or "{}")
+        return Limits(**{name: given[name] for name in Limits._fields}) if given.keys() >= set(Limits._fields) else None
 
     def _watch(self, limits: Limits) -> None:
         os.makedirs(self.files.path(FOLDER), mode=0o700, exist_ok=True)

@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kept import Kept, Place, lost
 from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Plan
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_compare import Difference, differences
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import (
@@ -23,7 +24,8 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_names impo
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_expected import Bridge
 
-LOAD, UNLOAD, WATCH, UNWATCH = "load", "unload", "watch", "unwatch"
+LOAD, KEEP, HAND_OVER, UNLOAD = "load", "keep", "hand over", "unload"
+WATCH, UNWATCH = "watch", "unwatch"
 _NAMED = 3
 
 
@@ -49,11 +51,24 @@ class BridgeState:
     :param families: that have our table
     :param plane: what the tables hold, in the normal form
     :param limits: of the unit that takes the bridge away; None where it does not run
+    :param kept: the connections that the bridge keeps
+    :param carried: those that IPVS carries, of our Services, and that can be kept
+    :param ending: those that cannot
+    :param served: what IPVS serves
     """
 
     families: frozenset[int] = frozenset()
     plane: Dataplane = field(default_factory=lambda: Dataplane(NFTABLES))
     limits: Limits | None = None
+    kept: Kept = frozenset()
+    carried: Kept = frozenset()
+    ending: Kept = frozenset()
+    served: frozenset[Place] = frozenset()
+
+    @property
+    def lost(self) -> Kept:
+        """The connections that IPVS had to let go, and the bridge has kept."""
+        return lost(self.kept, self.carried, self.served)
 
 
 BridgePlan = Plan[BridgeState, str]
@@ -61,34 +76,57 @@ BridgePlan = Plan[BridgeState, str]
 
 def plan_present(bridge: Bridge, limits: Limits, state: BridgeState) -> BridgePlan:
     """Have this bridge. What watches over it comes first, so that there is never a bridge that nobody takes away."""
-    operations, actions = [], []
+    todo = _Todo(state)
     if state.limits != limits:
-        operations.append(WATCH)
-        actions.append(
-            f"Have the node take the bridge away after {limits.hard} s, or from {limits.soft} s on once it is not needed"
+        todo.add(
+            WATCH,
+            f"Have the node take the bridge away after {limits.hard} s, or from {limits.soft} s on once it is not needed",
         )
+    todo.hand_over()
+    found = differences(bridge.plane, state.plane)
     if not state.families:
-        operations.append(LOAD)
-        actions.append(f"Put up the bridge: {_size(bridge.plane)}")
-    else:
-        found = differences(bridge.plane, state.plane)
-        if found:
-            operations.append(LOAD)
-            actions.append(f"Renew the bridge ({_size(bridge.plane)}): {_words(found)}")
-    after = BridgeState(frozenset(bridge.families), bridge.plane, limits)
-    return Plan(state, after if operations else state, tuple(operations), tuple(actions))
+        todo.add(LOAD, f"Put up the bridge: {_size(bridge.plane)}")
+    elif found:
+        todo.add(LOAD, f"Renew the bridge ({_size(bridge.plane)}): {_words(found)}")
+    if state.kept != state.carried:
+        todo.add(KEEP, f"Keep {len(state.carried)} connections that IPVS carries, instead of {len(state.kept)}")
+    return todo.plan(
+        replace(state, families=frozenset(bridge.families), plane=bridge.plane, limits=limits, kept=state.carried)
+    )
 
 
 def plan_absent(state: BridgeState) -> BridgePlan:
     """Have none, and nothing that watches over it."""
-    operations, actions = [], []
+    todo = _Todo(state)
+    todo.hand_over()
     if state.families:
-        operations.append(UNLOAD)
-        actions.append(f"Take the bridge away: {_size(state.plane)}")
+        todo.add(UNLOAD, f"Take the bridge away: {_size(state.plane)}")
     if state.limits is not None:
-        operations.append(UNWATCH)
-        actions.append("End what watches over the bridge")
-    return Plan(state, BridgeState() if operations else state, tuple(operations), tuple(actions))
+        todo.add(UNWATCH, "End what watches over the bridge")
+    return todo.plan(BridgeState())
+
+
+class _Todo:
+    """A plan in the making."""
+
+    def __init__(self, state: BridgeState) -> None:
+        self._state = state
+        self._operations: list[str] = []
+        self._actions: list[str] = []
+
+    def add(self, operation: str, action: str) -> None:
+        self._operations.append(operation)
+        self._actions.append(action)
+
+    def hand_over(self) -> None:
+        if self._state.lost:
+            self.add(
+                HAND_OVER, f"Have connection tracking know the {len(self._state.lost)} connections that IPVS carried"
+            )
+
+    def plan(self, after: BridgeState) -> BridgePlan:
+        state = self._state
+        return Plan(state, after if self._operations else state, tuple(self._operations), tuple(self._actions))
 
 
 def render_state(state: BridgeState) -> str:

@@ -18,6 +18,12 @@ import typing as t
 from functools import lru_cache
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_expected import TABLE
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kept import (
+    MAPS,
+    Kept,
+    elements,
+    places,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_stock import stock, words
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import (
     DROP,
@@ -35,9 +41,20 @@ if t.TYPE_CHECKING:
 _LONGEST_NAME, _LONGEST_COMMENT = 240, 128
 
 
-def render(bridge: Bridge) -> str:
-    """The whole bridge, in place of the one that is there: one transaction."""
-    return "".join(f"{line}\n" for family in bridge.families for line in _Table(bridge, family).lines())
+def render(bridge: Bridge, kept: Kept = frozenset()) -> str:
+    """The whole bridge, in place of the one that is there: one transaction.
+
+    :param kept: the connections that it keeps
+    """
+    return "".join(f"{line}\n" for family in bridge.families for line in _Table(bridge, family, kept).lines())
+
+
+def render_kept(families: t.Sequence[int], kept: Kept) -> str:
+    """The bridge that is there, with these connections kept instead of the ones that it keeps."""
+    names = [(family, f"{words(family)[0]} {TABLE}") for family in families]
+    flushed = [f"flush map {where} {name}" for _family, where in names for name in MAPS]
+    added = [f"add element {where} {one}" for family, where in names for one in elements(kept, family)]
+    return "".join(f"{line}\n" for line in (*flushed, *added))
 
 
 def render_removal(families: t.Sequence[int]) -> str:
@@ -48,8 +65,8 @@ def render_removal(families: t.Sequence[int]) -> str:
 class _Table:
     """The table of one family."""
 
-    def __init__(self, bridge: Bridge, family: int) -> None:
-        self.bridge, self.family = bridge, family
+    def __init__(self, bridge: Bridge, family: int, kept: Kept) -> None:
+        self.bridge, self.family, self.kept = bridge, family, kept
         self.ip, self.addr = words(family)
         self.mark = f"mark set mark or {bridge.settings.mark:#x}"
         self.pods = (bridge.settings.pods or {}).get(family, "")
@@ -58,6 +75,9 @@ class _Table:
         self.places, self.rules, node_port_addresses = stock(bridge, family, self.mark)
         if node_port_addresses:
             self.elements["nodeport-ips"] = list(node_port_addresses)
+        made, rules = places(self.ip, self.addr)
+        self.places += made
+        self.rules += rules
 
     def lines(self) -> t.Iterator[str]:
         """Everything of the table, each thing before what needs it."""
@@ -74,6 +94,7 @@ class _Table:
         yield from (f"add rule {where} {rule}" for rule in self.rules)
         for name, found in self.elements.items():
             yield f"add element {where} {name} {{ {', '.join(dict.fromkeys(found))} }}"
+        yield from (f"add element {where} {one}" for one in elements(self.kept, self.family))
 
     def _add_entry(self, entry: Entry) -> None:
         _family, address, protocol, port = entry.key

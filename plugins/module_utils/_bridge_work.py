@@ -15,7 +15,9 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import 
     require_root,
     run_converging,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_expected import bridge_of
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_carried import is_loose, words
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_expected import Bridge, bridge_of
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kept import Place, why_ending
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kernel import Kernel
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_plan import (
     BridgePlan,
@@ -25,11 +27,15 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_plan imp
     render_state,
     services,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._conntrack_codec import End
+from ansible_collections.netops.kube_proxy.plugins.module_utils._conntrack_read import why_unreadable
 from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Steps
+from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_addresses import answers_on
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_expected import served_ports
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look import own_name, read_node_addresses
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import IPVS
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import Node, node_with
 
 if t.TYPE_CHECKING:
@@ -47,9 +53,32 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     require_root()
     node = node_with(state, params["node"] or own_name(files), read_node_addresses(files)).in_mode(params["mode"])
     bridge, limits = bridge_of(served_ports(state, node), node, params["mode"]), _limits(params, node)
-    kernel = Kernel(command_runner(module), files, bridge)
+    unread = _have_flows_readable(module, files) if params["mode"] == IPVS else ""
+    places = _places(bridge, node) if params["mode"] == IPVS else frozenset()
+    bound = frozenset(map(str, node.addresses.bound))
+    kernel = Kernel(command_runner(module), files, bridge, places, bound)
     steps = Steps(kernel.read, partial(plan_present, bridge, limits), partial(kernel.apply, limits=limits))
-    return {**run_converging(module, steps, render_state, _report), "node": node.view.name}
+    report = partial(_report_present, bound=bound, loose=is_loose(files))
+    return {**run_converging(module, steps, render_state, report), "node": node.view.name, "unread": unread}
+
+
+def _places(bridge: Bridge, node: Node) -> frozenset[Place]:
+    return frozenset(
+        (entry.key[2], End(address, entry.key[3]))
+        for entry in bridge.plane.entries.values()
+        for address in answers_on(entry, bridge.plane, node)
+    )
+
+
+def _have_flows_readable(module: AnsibleModule, files: Files) -> str:
+    """Why the connections that IPVS carries cannot be told, and so not kept; empty when they can. A module of the kernel that this
+    needs is loaded, but for check mode."""
+    if why_unreadable(files) and not module.check_mode:
+        command_runner(module)(["modprobe", "-q", "nf_conntrack_netlink"])
+    unread = why_unreadable(files)
+    if unread and not module.check_mode:
+        module.warn(f"{unread} No connection that IPVS carries can be kept.")
+    return unread
 
 
 def _limits(params: t.Mapping[str, t.Any], node: Node) -> Limits:
@@ -62,4 +91,9 @@ def _limits(params: t.Mapping[str, t.Any], node: Node) -> Limits:
 
 def _report(plan: BridgePlan) -> dict[str, t.Any]:
     plane = plan.after.plane
-    return {"services": services(plane), "addresses": len(plane.entries)}
+    return {"services": services(plane), "addresses": len(plane.entries), "kept": len(plan.after.kept)}
+
+
+def _report_present(plan: BridgePlan, bound: frozenset[str], loose: bool) -> dict[str, t.Any]:
+    ending = [{"connection": words(one), "reason": why_ending(one, bound, loose)} for one in sorted(plan.before.ending)]
+    return {**_report(plan), "ending": ending}

@@ -32,7 +32,7 @@ GET = _SUBSYSTEM << 8 | _CMD_GET
 
 _GENERIC_HEADER = struct.Struct("=BBH")
 _NESTED = 0x8000
-_TUPLE_ORIGINAL, _TUPLE_REPLY, _STATUS, _ID, _ZONE, _FILTER = 1, 2, 3, 12, 18, 25
+_TUPLE_ORIGINAL, _TUPLE_REPLY, _STATUS, _PROTOINFO, _ID, _ZONE, _FILTER = 1, 2, 3, 4, 12, 18, 25
 _TUPLE_ADDRESSES, _TUPLE_PROTOCOL, _TUPLE_ZONE = 1, 2, 3
 _PROTOCOL_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _FILTER_ORIGINAL = 1
@@ -42,7 +42,10 @@ NUMBERS = {"tcp": 6, "udp": 17, "sctp": 132}
 """Protocols whose flows have ports."""
 _NAMES = {bytes([number]): name for name, number in NUMBERS.items()}
 _DST_NAT = 1 << 5
-_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_INFO_TCP, _INFO_TCP_STATE = 1, 1
+# TIME_WAIT and CLOSE of enum tcp_conntrack.
+_OVER = (b"\7", b"\10")
+FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 # Attributes of the addresses, source first.
 _ADDRESSES = {4: (1, 2), 6: (3, 4)}
 _SIZES = {4: 4, 6: 16}
@@ -65,6 +68,7 @@ class Flow(t.NamedTuple):
     :param rewritten: whether NAT of netfilter gives the packets their new destination. IPVS does that without
     :param identity: the original direction as the kernel has it, and the flow's number: what it is removed by
     :param returns: where answers are sent: the source that whoever answers sees
+    :param is_over: whether TCP has ended it
     """
 
     family: int
@@ -75,6 +79,7 @@ class Flow(t.NamedTuple):
     identity: tuple[bytes, bytes]
     protocol: str
     returns: End
+    is_over: bool = False
 
 
 Places = t.Dict[int, t.Tuple[int, int]]
@@ -90,7 +95,7 @@ def packed(address: str) -> bytes:
 def flows_request(family: int, protocol: str = "") -> bytes:
     """The body of a request for the flows of a family, or only those of one protocol. Kernels before 5.8 do not know the filter
     and give all flows."""
-    head = _GENERIC_HEADER.pack(_FAMILIES[family], 0, 0)
+    head = _GENERIC_HEADER.pack(FAMILIES[family], 0, 0)
     if not protocol:
         return head
     number = attribute(_PROTOCOL_NUMBER, bytes([NUMBERS[protocol]]))
@@ -107,7 +112,7 @@ def removal(flow: Flow) -> tuple[int, bytes]:
     original, number = flow.identity
     if not original or not number:
         raise ValueError("a flow without its tuple")
-    head = _GENERIC_HEADER.pack(_FAMILIES[flow.family], 0, 0)
+    head = _GENERIC_HEADER.pack(FAMILIES[flow.family], 0, 0)
     return _SUBSYSTEM << 8 | _CMD_DELETE, head + attribute(_TUPLE_ORIGINAL | _NESTED, original) + attribute(_ID, number)
 
 
@@ -137,6 +142,7 @@ def read_flow(data: bytes, message: Message, family: int, wanted: Wanted) -> Flo
         (data[start : start + length], _value(data, places, _ID, _NUMBER.size)),
         original.protocol,
         _end(reply.destination, reply.destination_port),
+        _is_over(data, places),
     )
 
 
@@ -164,6 +170,14 @@ class _Tuple(t.NamedTuple):
             _value(data, addresses, destination, size),
             _PORT.unpack(_value(data, protocol, _DESTINATION_PORT, _PORT.size))[0],
         )
+
+
+def _is_over(data: bytes, places: Places) -> bool:
+    """Udp and sctp say nothing of the kind."""
+    known = _inner(data, places, _PROTOINFO) if _PROTOINFO in places else {}
+    if _INFO_TCP not in known:
+        return False
+    return _value(data, _inner(data, known, _INFO_TCP), _INFO_TCP_STATE, 1) in _OVER
 
 
 def _places(data: bytes, start: int, end: int) -> Places:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Telling the kernel over netlink to remove something, such as a device or an ipset, and hearing what it answers. Private to this
+"""Telling the kernel over netlink to remove or add something, such as a device or an ipset, and hearing what it answers. Private to this
 collection.
 
 A bare node (kind's, for one) has neither C(ip) nor C(ipset). Sources: C(include/uapi/linux/rtnetlink.h) and C(if_link.h),
@@ -39,6 +39,9 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._netlink_dump im
 
 Request = t.Tuple[int, bytes]
 """The type of a message, and what is behind its header."""
+
+FLAG_CREATE = 0x600
+"""NLM_F_CREATE with NLM_F_EXCL: what is there already is not changed."""
 
 _HEADER = struct.Struct("=IHHII")
 _LARGEST_ANSWER = 64 << 10
@@ -83,14 +86,14 @@ def set_removal(name: str) -> Request:
     return _SUBSYSTEM << 8 | _CMD_DESTROY, head + parts
 
 
-def tell(sock: Socket, request: Request, sequence: int = 1) -> int:
+def tell(sock: Socket, request: Request, sequence: int = 1, flags: int = 0) -> int:
     """Send a request and wait for its acknowledgement; the kernel's error number, 0 for done.
 
     :raises OSError: when there is no answer
     :raises MalformedReply: for bytes that no kernel sends
     """
     kind, body = request
-    sock.send(_HEADER.pack(_HEADER.size + len(body), kind, FLAG_REQUEST | FLAG_ACK, sequence, 0) + body)
+    sock.send(_HEADER.pack(_HEADER.size + len(body), kind, FLAG_REQUEST | FLAG_ACK | flags, sequence, 0) + body)
     while True:
         data = sock.recv(_LARGEST_ANSWER)
         for message in messages(data, len(data)):
@@ -129,10 +132,13 @@ def destroy_sets(
     return failed
 
 
-def all_told(connect: t.Callable[[], Socket], requests: t.Sequence[tuple[str, Request]], gone: int) -> dict[str, str]:
+def all_told(
+    connect: t.Callable[[], Socket], requests: t.Sequence[tuple[str, Request]], done: int, flags: int = 0
+) -> dict[str, str]:
     """By name why a request was not carried out. After an answer that did not come nothing more is asked.
 
-    :param gone: the error number that says that there is nothing to remove any more
+    :param done: the error number that says that it is so already
+    :param flags: of each message, such as L(FLAG_CREATE)
     :raises KubeProxyError: when there is no socket to ask by
     """
     failed: dict[str, str] = {}
@@ -144,8 +150,8 @@ def all_told(connect: t.Callable[[], Socket], requests: t.Sequence[tuple[str, Re
         raise KubeProxyError("Cannot open a netlink socket", str(error)) from error
     try:
         for sequence, (name, request) in enumerate(requests, 1):
-            code = tell(sock, request, sequence)
-            if code not in (0, gone):
+            code = tell(sock, request, sequence, flags)
+            if code not in (0, done):
                 failed[name] = reason_of(code)
     except (OSError, MalformedReply) as error:
         lost = f"the kernel's answer was lost ({error})"

@@ -17,6 +17,10 @@ description:
   - It treats connections as the mode does that is leaving (endpoints, traffic policies, session affinity, source ranges, masquerading), and refuses what
     that one refuses. The tables have the layout of kube-proxy's nftables mode, so that they are read and compared by what reads kube-proxy's.
   - Connections that were made through the bridge are those of connection tracking, and outlive it.
+  - A connection that IPVS carries ends when IPVS goes, and its flow in connection tracking with it. The bridge knows those that there are when it is put up
+    or renewed, and gives their packets the same server and the same source afterwards. Once IPVS has gone, the next run of this module hands them to
+    connection tracking, idle ones too. Repeat the task right before IPVS goes, and right after.
+  - What cannot be kept is returned before it ends, in check mode too.
   - A bridge knows what the API said when it was put up. Repeat the task while it is up, with what the API says then.
   - A transient unit of systemd on the node takes the bridge away when nobody else does, and says so in the journal. A reboot leaves nothing of it.
 extends_documentation_fragment:
@@ -114,6 +118,30 @@ addresses:
   returned: success
   type: int
   sample: 17
+kept:
+  description: How many connections that IPVS carries the bridge keeps.
+  returned: success
+  type: int
+  sample: 6
+ending:
+  description: The connections that IPVS carries and that end with it, whatever is done.
+  returned: O(state=present)
+  type: list
+  elements: dict
+  contains:
+    connection:
+      description: Its protocol and its ends, which are the client, the address that it asked, and the server.
+      type: str
+      sample: tcp 10.96.0.10:40312 -> 10.96.0.10:443 -> 10.244.1.5:8443
+    reason:
+      description: Why it cannot be kept.
+      type: str
+      sample: the client is this node, by an address that goes with kube-ipvs0
+unread:
+  description: Why the connections that IPVS carries could not be told; empty when they could.
+  returned: O(state=present)
+  type: str
+  sample: ""
 actions:
   description: What was done (in check mode, would be), as sentences.
   returned: success
