@@ -21,6 +21,7 @@ way, whether it is unbroken, what broke it, and its longest pause in seconds.
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import sys
@@ -51,26 +52,26 @@ def answer(sock: socket.socket) -> None:
             return
 
 
-def echo(file: t.BinaryIO) -> None:
+def echo(file: io.BufferedRWPair) -> None:
     for line in file:
         file.write(line)
         file.flush()
 
 
-def tell(file: t.BinaryIO) -> None:
+def tell(file: io.BufferedRWPair) -> None:
     while True:
         file.write(f"{time.monotonic()}\n".encode())
         file.flush()
         time.sleep(PAUSE)
 
 
-def tell_later(file: t.BinaryIO) -> None:
+def tell_later(file: io.BufferedRWPair) -> None:
     while not GO.exists():
         time.sleep(PAUSE)
     tell(file)
 
 
-def pour(file: t.BinaryIO) -> None:
+def pour(file: io.BufferedRWPair) -> None:
     while True:
         file.write(PATTERN)
 
