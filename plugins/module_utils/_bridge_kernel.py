@@ -96,13 +96,17 @@ class Kernel:
         plane = read_nftables(bare, sorted(families), settings, TABLES) if found else Dataplane(NFTABLES)
         kept = read_kept(found)
         if self._ipvs is None:
-            self._ipvs = self._look_at_ipvs(self.places | {(one.protocol, one.address) for one in kept})
+            self._ipvs = self._look_at_ipvs(kept)
         return BridgeState(families, plane, self._limits(), kept, *self._ipvs)
 
-    def _look_at_ipvs(self, places: frozenset[Place]) -> tuple[Kept, Kept, frozenset[Place]]:
-        carried, loose = read_carried(self.files, places), is_loose(self.files)
+    def _look_at_ipvs(self, kept: Kept) -> tuple[Kept, Kept, frozenset[Place]]:
+        served = read_served()
+        if not served and not kept:
+            return frozenset(), frozenset(), served
+        carried = read_carried(self.files, self.places | {(one.protocol, one.address) for one in kept})
+        loose = is_loose(self.files)
         ending = frozenset(one for one in carried if why_ending(one, self.bound, loose))
-        return carried - ending, ending, read_served()
+        return carried - ending, ending, served
 
     def apply(self, plan: BridgePlan, limits: Limits | None = None) -> None:
         """Carry out a plan."""

@@ -15,7 +15,11 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import 
     require_root,
     run_converging,
 )
-from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_carried import is_loose, words
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_carried import (
+    is_loose,
+    read_served,
+    words,
+)
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_expected import Bridge, bridge_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kept import Place, why_ending
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kernel import Kernel
@@ -34,8 +38,8 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_addre
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_expected import served_ports
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look import own_name, read_node_addresses
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
+from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import MissingTool
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import IPVS
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import Node, node_with
 
 if t.TYPE_CHECKING:
@@ -51,15 +55,25 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         return run_converging(module, Steps(kernel.read, plan_absent, kernel.apply), render_state, _report)
     state = state_of.decode(params["cluster"])
     require_root()
+    _require_tools(module)
     node = node_with(state, params["node"] or own_name(files), read_node_addresses(files)).in_mode(params["mode"])
     bridge, limits = bridge_of(served_ports(state, node), node, params["mode"]), _limits(params, node)
-    unread = _have_flows_readable(module, files) if params["mode"] == IPVS else ""
-    places = _places(bridge, node) if params["mode"] == IPVS else frozenset()
+    unread = _have_flows_readable(module, files) if read_served() else ""
     bound = frozenset(map(str, node.addresses.bound))
-    kernel = Kernel(command_runner(module), files, bridge, places, bound)
+    kernel = Kernel(command_runner(module), files, bridge, _places(bridge, node), bound)
     steps = Steps(kernel.read, partial(plan_present, bridge, limits), partial(kernel.apply, limits=limits))
     report = partial(_report_present, bound=bound, loose=is_loose(files))
     return {**run_converging(module, steps, render_state, report), "node": node.view.name, "unread": unread}
+
+
+def _require_tools(module: AnsibleModule) -> None:
+    for tool, package in (("nft", "nftables"), ("systemd-run", "systemd")):
+        if not module.get_bin_path(tool):
+            raise MissingTool(
+                f"{tool} was not found",
+                "a bridge is loaded by nft, and systemd takes it away when nobody else does",
+                f"Install the distribution's {package} package, or do without a bridge.",
+            )
 
 
 def _places(bridge: Bridge, node: Node) -> frozenset[Place]:
