@@ -37,8 +37,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_addresses import answers_on
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_expected import served_ports
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look import own_name, read_node_addresses
-from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
-from ansible_collections.netops.kube_proxy.plugins.module_utils._iptables_tool import MissingTool
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput, KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import Node, node_with
 
@@ -69,7 +68,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
 def _require_tools(module: AnsibleModule) -> None:
     for tool, package in (("nft", "nftables"), ("systemd-run", "systemd")):
         if not module.get_bin_path(tool):
-            raise MissingTool(
+            raise KubeProxyError(
                 f"{tool} was not found",
                 "a bridge is loaded by nft, and systemd takes it away when nobody else does",
                 f"Install the distribution's {package} package, or do without a bridge.",
