@@ -9,6 +9,10 @@ C(net/netfilter/ipvs/ip_vs_nfct.c)). Connection tracking takes up a flow in its 
 C(net/netfilter/nf_conntrack_proto_tcp.c), with C(tcp_loose), which is on by default), and asks the rules of nat as for a new one. Maps
 answer for flows that were there: where a packet goes, from the client or to one that is masqueraded, and what source it has then.
 Whichever side speaks first is right. For those where nobody speaks connection tracking is told what it would have found.
+
+IPVS goes in two steps: it takes no packets any more once it has no virtual server, and its connections end a moment later (C(ip_vs_unregister_hooks)
+in C(net/netfilter/ipvs/ip_vs_core.c), C(ip_vs_enqueue_expire_nodest_conns) in C(include/net/ip_vs.h)). In between, a packet would come
+to the other side as nobody has rewritten it, and be answered by a reset. It is dropped where everybody who rewrites packets has had it: TCP sends it again.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ if t.TYPE_CHECKING:
 
 DESTINATIONS, CLIENTS, SOURCES = "kept-destinations", "kept-clients", "kept-sources"
 MAPS = (DESTINATIONS, CLIENTS, SOURCES)
+UNREWRITTEN = "kept-unrewritten"
+"""The set of packets that have to be rewritten, as they are before."""
 AHEAD = 1
 """How much smaller than the bridge's the priorities of their chains are."""
 
@@ -32,6 +38,8 @@ NOT_LOOSE = (
     "net.netfilter.nf_conntrack_tcp_loose is 0, so that connection tracking does not take up a connection in its middle"
 )
 _HOOKS = (("prerouting", -110), ("output", -110), ("postrouting", 90))
+_LAST = 110
+"""A priority behind all NAT, that of IPVS and of kube-proxy too."""
 
 
 class Carried(t.NamedTuple):
@@ -90,26 +98,37 @@ def places(ip: str, addr: str) -> tuple[list[str], list[str]]:
     key = f"{ip} saddr . th sport . {ip} daddr . meta l4proto . th dport"
     kind = f"{addr} . inet_service . {addr} . inet_proto . inet_service : {addr} . inet_service"
     made = [f"chain kept-{hook} {{ type nat hook {hook} priority {priority - AHEAD} ; }}" for hook, priority in _HOOKS]
+    made += [
+        f"chain kept-last-{hook} {{ type filter hook {hook} priority {_LAST} ; }}" for hook in ("input", "postrouting")
+    ]
     made += [f"map {name} {{ type {kind} ; }}" for name in MAPS]
+    made.append(f"set {UNREWRITTEN} {{ type {kind.partition(' : ')[0]} ; }}")
     looked_up = {"prerouting": ("dnat", MAPS[:2]), "output": ("dnat", MAPS[:2]), "postrouting": ("snat", MAPS[2:])}
     rules = [
         f"kept-{hook} meta l4proto {{ tcp, udp }} {what} {ip} addr . port to {key} map @{name}"
         for hook, (what, names) in looked_up.items()
         for name in names
     ]
-    return made, rules
+    return made, [*rules, *(f"kept-last-{hook} {key} @{UNREWRITTEN} drop" for hook in ("input", "postrouting"))]
 
 
 def elements(kept: Kept, family: int) -> t.Iterator[str]:
-    """What one family's maps hold as C(nft -f) takes it, behind the table's name."""
-    for name, found in zip(MAPS, _maps(kept)):
-        texts = [
-            f"{source.address} . {source.port} . {asked.address} . {protocol} . {asked.port} : {to.address} . {to.port}"
-            for (source, asked, protocol), to in sorted(found.items())
-            if (":" in source.address) == (family == 6)
-        ]
-        if texts:
-            yield f"{name} {{ {', '.join(texts)} }}"
+    """What one family's maps and set hold as C(nft -f) takes it, behind the table's name."""
+    of_family = frozenset(one for one in kept if (":" in one.client.address) == (family == 6))
+    for name, found in zip(MAPS, _maps(of_family)):
+        yield from _element(name, [f"{_key(*key)} : {to.address} . {to.port}" for key, to in sorted(found.items())])
+    before = {(one.client, one.address, one.protocol) for one in of_family}
+    before |= {(one.server, one.client, one.protocol) for one in of_family}
+    yield from _element(UNREWRITTEN, [_key(*key) for key in sorted(before)])
+
+
+def _key(source: End, destination: End, protocol: str) -> str:
+    return f"{source.address} . {source.port} . {destination.address} . {protocol} . {destination.port}"
+
+
+def _element(name: str, texts: t.Sequence[str]) -> t.Iterator[str]:
+    if texts:
+        yield f"{name} {{ {', '.join(texts)} }}"
 
 
 def read_kept(tables: t.Iterable[NftTable]) -> Kept:
@@ -126,7 +145,8 @@ def without_kept(table: NftTable) -> NftTable:
     """The table as it would be if it kept nothing, which is what kube-proxy would have written."""
     chains = {name: one for name, one in table.chains.items() if not name.startswith("kept-")}
     maps = {name: one for name, one in table.maps.items() if name not in MAPS}
-    return replace(table, chains=chains, maps=maps)
+    sets = {name: one for name, one in table.sets.items() if name != UNREWRITTEN}
+    return replace(table, chains=chains, maps=maps, sets=sets)
 
 
 def _maps(kept: Kept) -> tuple[dict[_Packet, End], ...]:

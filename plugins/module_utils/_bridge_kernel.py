@@ -87,9 +87,8 @@ class Kernel:
 
         :raises KubeProxyError: when it cannot be read
         """
-        if not has_nf_tables(self.files):
-            return BridgeState(limits=self._limits())
-        found = [table for name in TABLES for table in [read_nft_table(self.runner, *name)] if table]
+        names = TABLES if has_nf_tables(self.files) else ()
+        found = [table for name in names for table in [read_nft_table(self.runner, *name)] if table]
         families = frozenset(6 if table.family == "ip6" else 4 for table in found)
         settings = self.bridge.settings if self.bridge else _ANY
         bare = [without_kept(table) for table in found]

@@ -20,6 +20,7 @@ from functools import lru_cache
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_expected import TABLE
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kept import (
     MAPS,
+    UNREWRITTEN,
     Kept,
     elements,
     places,
@@ -53,6 +54,7 @@ def render_kept(families: t.Sequence[int], kept: Kept) -> str:
     """The bridge that is there, with these connections kept instead of the ones that it keeps."""
     names = [(family, f"{words(family)[0]} {TABLE}") for family in families]
     flushed = [f"flush map {where} {name}" for _family, where in names for name in MAPS]
+    flushed += [f"flush set {where} {UNREWRITTEN}" for _family, where in names]
     added = [f"add element {where} {one}" for family, where in names for one in elements(kept, family)]
     return "".join(f"{line}\n" for line in (*flushed, *added))
 

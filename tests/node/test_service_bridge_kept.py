@@ -55,7 +55,7 @@ systemd-run -q --collect --unit held-server ip netns exec server python3 /run/he
 """
 IPVS = f"""
 set -e
-modprobe -a ip_vs ip_vs_rr dummy nf_conntrack
+modprobe -a ip_vs ip_vs_rr dummy nf_conntrack nf_conntrack_netlink
 sysctl -qw net.ipv4.vs.conntrack=1 net.ipv4.vs.expire_nodest_conn=1 net.ipv4.vs.expire_quiescent_template=1
 ip link add kube-ipvs0 type dummy; ip address add {WEB}/32 dev kube-ipvs0; ip -6 address add {WEB6}/128 dev kube-ipvs0 nodad
 ipvsadm -A -t {WEB}:80 -s rr; ipvsadm -a -t {WEB}:80 -r {SERVER[0]}:8080 -m
@@ -63,7 +63,15 @@ ipvsadm -A -t [{WEB6}]:80 -s rr; ipvsadm -a -t [{WEB6}]:80 -r [{SERVER[1]}]:8080
 for client in {CLIENT[0]} {SERVER[0]}; do iptables -t nat -A POSTROUTING -s $client -m ipvs --ipvs -j MASQUERADE; done
 for client in {CLIENT[1]} {SERVER[1]}; do ip6tables -t nat -A POSTROUTING -s $client -m ipvs --ipvs -j MASQUERADE; done
 """
-IPVS_GOES = "ipvsadm -C; ip link del kube-ipvs0; iptables -t nat -F POSTROUTING; ip6tables -t nat -F POSTROUTING"
+# The mode that comes has rules of nat, without which the kernel neither tracks connections nor rewrites them.
+IPVS_GOES = f"""
+set -e
+nft -f - <<'END'
+table ip next {{ chain nat {{ type nat hook prerouting priority -100 ; ip daddr 192.0.2.99 dnat to {SERVER[0]} ; }} ; }}
+table ip6 next {{ chain nat {{ type nat hook prerouting priority -100 ; ip6 daddr 2001:db8:1::99 dnat to {SERVER[1]} ; }} ; }}
+END
+ipvsadm -C; ip link del kube-ipvs0; iptables -t nat -F POSTROUTING; ip6tables -t nat -F POSTROUTING
+"""
 DOWN = f"""
 systemctl stop held-server netops-kube-proxy-bridge $(systemctl list-units --plain --no-legend 'held-*' | cut -d' ' -f1)
 for name in {" ".join(CLIENTS)}; do ip netns del $name; ip link del $name; done

@@ -94,7 +94,7 @@ def test_its_chains_are_those_that_kube_proxy_would_write() -> None:
     """But for those of a feature gate that is off by default (KubeProxyNFTablesLocalhostNodePorts), and those that keep connections."""
     made = {one.split()[1] for one in table(render(bridge("nftables", *golden()))) if one.startswith("chain ")}
     wanted = {one["chain"]["name"] for one in json.loads(OVERALL.read_text())["nftables"] if "chain" in one}
-    kept = {f"kept-{hook}" for hook in ("prerouting", "output", "postrouting")}
+    kept = {f"kept-{hook}" for hook in ("prerouting", "output", "postrouting", "last-input", "last-postrouting")}
     assert made - kept == {one for one in wanted if not one.startswith("localhost-nodeport-reject-")}
 
 
@@ -112,6 +112,7 @@ def test_it_comes_before_kube_proxy() -> None:
         "nat-postrouting": 90,
         **{f"kept-{hook}": -111 for hook in ("prerouting", "output")},
         "kept-postrouting": 89,
+        **{f"kept-last-{hook}": 110 for hook in ("input", "postrouting")},
     }
 
 

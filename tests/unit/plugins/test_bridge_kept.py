@@ -62,27 +62,35 @@ def test_what_ipvs_carries(found: Flow, expected: set[Carried]) -> None:
 
 
 def test_where_packets_of_either_side_go() -> None:
-    assert render_kept([4], frozenset({PLAIN})).splitlines()[3:] == [
+    assert render_kept([4], frozenset({PLAIN})).splitlines()[4:6] == [
         "add element ip netops-kube-proxy-bridge kept-destinations { 10.244.0.7 . 40001 . 10.96.0.10 . tcp . 80 : 10.244.1.5 . 8080 }",
         "add element ip netops-kube-proxy-bridge kept-sources { 10.244.1.5 . 8080 . 10.244.0.7 . tcp . 40001 : 10.96.0.10 . 80 }",
     ]
 
 
 def test_a_masqueraded_client_keeps_its_source() -> None:
-    _destinations, clients, sources = render_kept([4], frozenset({MASQUERADED})).splitlines()[3:]
+    _destinations, clients, sources, _before = render_kept([4], frozenset({MASQUERADED})).splitlines()[4:]
     assert "10.244.1.5 . 8080 . 10.34.0.10 . tcp . 51000 : 10.244.0.7 . 40001" in clients
     assert "10.244.0.7 . 40001 . 10.244.1.5 . tcp . 8080 : 10.34.0.10 . 51000" in sources
 
 
+def test_what_nobody_has_rewritten_is_known() -> None:
+    """A packet to the address that was asked, and an answer that still has the server's."""
+    assert render_kept([4], frozenset({MASQUERADED})).splitlines()[-1] == (
+        "add element ip netops-kube-proxy-bridge kept-unrewritten "
+        "{ 10.244.0.7 . 40001 . 10.96.0.10 . tcp . 80, 10.244.1.5 . 8080 . 10.244.0.7 . tcp . 40001 }"
+    )
+
+
 def test_each_family_has_its_own() -> None:
     lines = render_kept([4, 6], frozenset({PLAIN, SIX})).splitlines()
-    assert [one for one in lines if one.startswith("flush")] == [
+    assert [one for one in lines if one.startswith("flush map")] == [
         f"flush map {ip} netops-kube-proxy-bridge kept-{what}"
         for ip in ("ip", "ip6")
         for what in ("destinations", "clients", "sources")
     ]
     added = [one for one in lines if one.startswith("add")]
-    assert [("fd00" in one, one.split()[2]) for one in added] == [(False, "ip")] * 2 + [(True, "ip6")] * 2
+    assert [("fd00" in one, one.split()[2]) for one in added] == [(False, "ip")] * 3 + [(True, "ip6")] * 3
 
 
 def pair(key: tuple[End, End, str], value: End) -> list[t.Any]:
