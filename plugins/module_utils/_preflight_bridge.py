@@ -83,7 +83,7 @@ def _why_not(case: ClusterCase, node: NodeCase) -> tuple[str, str]:
     host, image = nft_versions(node)
     if node.is_down:
         return "kube-proxy does not answer, and nobody else says which mode it leaves", _WITHOUT
-    if node.bridge.get("failed"):
+    if "kept" not in node.bridge:
         return why_unread(node.bridge, "the node does not say why"), _WITHOUT
     if node.kernel is not None and node.kernel < OLDEST_KERNEL:
         return f"kernel {node.facts.get('kernel_release')} is older than 5.13", "Use a newer kernel."
