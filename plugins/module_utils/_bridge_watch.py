@@ -12,14 +12,14 @@ It ends when the tables are gone, whoever removed them.
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import subprocess
 import sys
 import time
 import typing as t
-import urllib.error
-import urllib.request
+from contextlib import closing
 
 PAUSE = 2.0
 GRACE = 60.0
@@ -51,11 +51,15 @@ def reason_to_end(age: float, ready: t.Callable[[], bool], limits: t.Mapping[str
 
 
 def fetch(address: str) -> t.Callable[[str], str]:
+    """What asks kube-proxy there."""
+
     def get(path: str) -> str:
         try:
-            with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
-                return str(answer.read().decode("utf-8", "replace"))
-        except (urllib.error.URLError, OSError, ValueError):
+            with closing(http.client.HTTPConnection(address, timeout=5)) as connection:
+                connection.request("GET", path)
+                answer = connection.getresponse()
+                return answer.read().decode("utf-8", "replace") if answer.status == http.client.OK else ""
+        except (OSError, ValueError, http.client.HTTPException):
             return ""
 
     return get
@@ -74,7 +78,8 @@ def main() -> None:
             return
         reason = reason_to_end(age, lambda: is_ready(limits, get), limits)
         if there and reason:
-            print(f"Taking the bridge away: {reason}.", flush=True)
+            sys.stdout.write(f"Taking the bridge away: {reason}.\n")
+            sys.stdout.flush()
             for table in there:
                 _nft("delete", "table", *table)
         time.sleep(PAUSE)
