@@ -19,7 +19,6 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._finding_model i
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node_kernel import unread
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import KUBE_PROXY
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import (
-    BRIDGE_TABLE,
     CHAIN_MODES,
     IPVS,
     IPVS_DEVICE,
@@ -92,26 +91,7 @@ def inventory_findings(facts: NodeFacts) -> t.Iterator[Finding]:
         if facts.running_mode is None:
             yield unread("what other modes left on the node", "kube-proxy does not say which mode it runs in")
         yield from _leftovers(facts, [row for row in rows if not active or row.get("backend") in (None, active)])
-        yield from _bridge(rows)
     yield from _foreign_servers(facts)
-
-
-def _bridge(rows: t.Iterable[Row]) -> t.Iterator[Finding]:
-    tables = [
-        str(row.get("type")) for row in rows if row.get("kind") == "nft_table" and row.get("name") == BRIDGE_TABLE
-    ]
-    if tables:
-        yield Finding(
-            INFO,
-            "bridge_up",
-            f"nftables table {BRIDGE_TABLE}",
-            expected="none but while a switch goes on",
-            actual=f"there is one ({', '.join(tables)}), which takes connections before kube-proxy's rules do",
-            evidence=f"nft list table ip {BRIDGE_TABLE}; systemctl status {BRIDGE_TABLE}",
-            cause="A switch to another mode goes on, or was cut off.",
-            remedy="Run the switch again. Else the node takes it away by itself: once the new mode is there, at the latest an hour after it was put up. "
-            "At once: module netops.kube_proxy.service_bridge with state: absent.",
-        )
 
 
 def _leftovers(facts: NodeFacts, rows: t.Iterable[Row]) -> t.Iterator[Finding]:
