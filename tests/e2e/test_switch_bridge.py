@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import typing as t
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -152,3 +153,28 @@ def test_nothing_is_lost(lab: Lab, cluster: Cluster, figures: Object, number: in
         assert node.attempt("nft list tables | grep netops").rc != 0
         assert wrong(verdict(cluster, node)) == []
     assert switched(lab, mode, "require").changed == []
+
+
+def by_hand(cluster: Cluster, mode: str) -> None:
+    """As the tutorial does it: the ConfigMap, all pods at once, and a flush of what IPVS left."""
+    cluster.set_mode_text(cluster.mode_text(), mode)
+    cluster.restart_kube_proxy()
+    cluster.wait_for_mode(mode)
+    if mode != "ipvs":
+        for node in cluster.nodes:
+            node.run("ipvsadm -C; ip link del kube-ipvs0 2>/dev/null || true")
+
+
+@pytest.mark.skipif(not ALL, reason="only compares: in the run of all directions")
+@pytest.mark.parametrize(("number", "mode"), list(enumerate(CIRCLE)))
+@pytest.mark.parametrize("how", ["as the tutorial does it", "node by node without a bridge"])
+def test_what_is_lost_without(lab: Lab, cluster: Cluster, figures: Object, number: int, mode: str, how: str) -> None:
+    old = cluster.nodes[1].run("curl -s 127.0.0.1:10249/proxyMode")
+    begun = time.monotonic()
+    with held(cluster) as connections, requests(cluster) as sent:
+        if how == "as the tutorial does it":
+            by_hand(cluster, mode)
+        else:
+            switched(lab, mode, "off")
+    figures[f"{number + 1}. from {old} to {mode}, {how}"] = summary(sent, connections, time.monotonic() - begun)
+    switched(lab, mode, "off")
