@@ -19,6 +19,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight impor
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_report import (
     as_json,
+    bridged,
     failures,
     foreign,
     lines,
@@ -33,6 +34,7 @@ OUTPUTS: dict[str, t.Callable[..., t.Any]] = {
     "plan": plan_lines,
     "settings": settings,
     "foreign": foreign,
+    "bridged": bridged,
 }
 
 

@@ -35,15 +35,14 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model
     Part,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables_layout import Settings, settings_of
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import IPVS, NFTABLES
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import BRIDGE_TABLE, IPVS, NFTABLES
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_endpoints import where
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model import ServicePort
     from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import Node
 
-TABLE = "netops-kube-proxy-bridge"
-TABLES = (("ip", TABLE), ("ip6", TABLE))
+TABLES = (("ip", BRIDGE_TABLE), ("ip6", BRIDGE_TABLE))
 AHEAD = 10
 """How much smaller than kube-proxy's the priorities of the bridge are."""
 

@@ -22,7 +22,6 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_carried 
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_expected import (
     AHEAD,
-    TABLE,
     TABLES,
     Bridge,
 )
@@ -53,7 +52,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables import read_nftables
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_nftables_layout import Settings
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
-from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import NFTABLES
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import BRIDGE_TABLE, NFTABLES
 from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_read import read_nft_table
 from ansible_collections.netops.kube_proxy.plugins.module_utils._nft_tables import has_nf_tables
 
@@ -61,7 +60,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import CommandResult, Runner
     from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
 
-UNIT = f"{TABLE}.service"
+UNIT = f"{BRIDGE_TABLE}.service"
 FOLDER = "/run/netops-kube-proxy"
 _ANY = Settings(ahead=AHEAD)
 _PROGRAM, _LIMITS = f"{FOLDER}/bridge_watch.py", f"{FOLDER}/bridge.json"

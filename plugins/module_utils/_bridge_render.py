@@ -17,7 +17,6 @@ import ipaddress
 import typing as t
 from functools import lru_cache
 
-from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_expected import TABLE
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kept import (
     MAPS,
     UNREWRITTEN,
@@ -33,6 +32,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model
     MASQUERADE_ALL,
     MASQUERADE_NODE,
 )
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import BRIDGE_TABLE
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_names import join_host_port
 
 if t.TYPE_CHECKING:
@@ -52,7 +52,7 @@ def render(bridge: Bridge, kept: Kept = frozenset()) -> str:
 
 def render_kept(families: t.Sequence[int], kept: Kept) -> str:
     """The bridge that is there, with these connections kept instead of the ones that it keeps."""
-    names = [(family, f"{words(family)[0]} {TABLE}") for family in families]
+    names = [(family, f"{words(family)[0]} {BRIDGE_TABLE}") for family in families]
     flushed = [f"flush map {where} {name}" for _family, where in names for name in MAPS]
     flushed += [f"flush set {where} {UNREWRITTEN}" for _family, where in names]
     added = [f"add element {where} {one}" for family, where in names for one in elements(kept, family)]
@@ -61,7 +61,9 @@ def render_kept(families: t.Sequence[int], kept: Kept) -> str:
 
 def render_removal(families: t.Sequence[int]) -> str:
     """The bridge gone, whether it is there or not."""
-    return "".join(f"add table {ip} {TABLE}\ndelete table {ip} {TABLE}\n" for ip, _addr in map(words, families))
+    return "".join(
+        f"add table {ip} {BRIDGE_TABLE}\ndelete table {ip} {BRIDGE_TABLE}\n" for ip, _addr in map(words, families)
+    )
 
 
 class _Table:
@@ -86,7 +88,7 @@ class _Table:
         for key, entry in self.bridge.plane.entries.items():
             if key[0] == self.family:
                 self._add_entry(entry)
-        where = f"{self.ip} {TABLE}"
+        where = f"{self.ip} {BRIDGE_TABLE}"
         yield f"add table {where}"
         yield f"delete table {where}"
         yield f'add table {where} {{ comment "Services while kube-proxy changes its mode" ; }}'

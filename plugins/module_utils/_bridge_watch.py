@@ -72,9 +72,12 @@ def main() -> None:
     get = fetch(limits["metrics"])
     while True:
         age = time.monotonic() - begun
-        there = [one for one in limits["tables"] if _nft("list", "table", *one) == 0]
+        # Names alone cost nothing, however much is in the tables.
+        listed = _nft("list", "tables")
+        names = listed.stdout.decode("utf-8", "replace").splitlines()
+        there = [one for one in limits["tables"] if " ".join(["table", *one]) in names]
         seen = seen or bool(there)
-        if not there and (seen or age > GRACE):
+        if listed.returncode == 0 and not there and (seen or age > GRACE):
             return
         reason = reason_to_end(age, lambda: is_ready(limits, get), limits)
         if there and reason:
@@ -85,10 +88,8 @@ def main() -> None:
         time.sleep(PAUSE)
 
 
-def _nft(*arguments: str) -> int:
-    return subprocess.run(
-        ["nft", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
-    ).returncode
+def _nft(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["nft", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
 
 
 if __name__ == "__main__":

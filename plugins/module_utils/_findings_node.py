@@ -21,6 +21,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._finding_model i
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node_kernel import kernel_findings, unread
 from ansible_collections.netops.kube_proxy.plugins.module_utils._findings_node_leftovers import inventory_findings
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import BRIDGE_TABLE
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_release import assess
 
 if t.TYPE_CHECKING:
@@ -44,6 +45,7 @@ def node_findings(facts: NodeFacts) -> list[Finding]:
             *_calendar(facts),
             *_pods(facts),
             *inventory_findings(facts),
+            *_bridge(facts),
             *kernel_findings(facts),
         ]
     )
@@ -191,4 +193,23 @@ def _pods(facts: NodeFacts) -> t.Iterator[Finding]:
             evidence=evidence,
             cause="Two DaemonSets select the node, or a second kube-proxy was installed: each removes what the other one writes.",
             remedy="Keep one DaemonSet of kube-proxy for this node, and delete the other one.",
+        )
+
+
+def _bridge(facts: NodeFacts) -> t.Iterator[Finding]:
+    rows = (facts.inventory or {}).get("artifacts") or ()
+    tables = [
+        str(row.get("type")) for row in rows if row.get("kind") == "nft_table" and row.get("name") == BRIDGE_TABLE
+    ]
+    if tables:
+        yield Finding(
+            INFO,
+            "bridge_up",
+            f"nftables table {BRIDGE_TABLE}",
+            expected="none but while a switch goes on",
+            actual=f"there is one ({', '.join(tables)}), which takes connections before kube-proxy's rules do",
+            evidence=f"nft list table ip {BRIDGE_TABLE}; systemctl status {BRIDGE_TABLE}",
+            cause="A switch to another mode goes on, or was cut off.",
+            remedy="Run the switch again. Else the node takes it away by itself: once the new mode is there, at the latest an hour after it was put up. "
+            "At once: module netops.kube_proxy.service_bridge with state: absent.",
         )

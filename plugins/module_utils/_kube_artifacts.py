@@ -176,6 +176,8 @@ IPVS_DEVICE = "kube-ipvs0"
 """Dummy device of ipvs mode: holds every address of a Service."""
 
 NFT_TABLES = (("ip", "kube-proxy"), ("ip6", "kube-proxy"))
+BRIDGE_TABLE = "netops-kube-proxy-bridge"
+"""This collection's own, in both families."""
 """Tables of nftables mode: address family and name."""
 
 USERSPACE = "kube-proxy's userspace mode (gone since 1.26), or EdgeMesh or OpenShift's SDN, which use its names"

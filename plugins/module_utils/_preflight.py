@@ -16,6 +16,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils import _prefligh
 from ansible_collections.netops.kube_proxy.plugins.module_utils._cluster_state import decode
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import MODES
+from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_bridge import bridge
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_foreign import foreign_virtual_servers
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_model import (
     FAIL,
@@ -52,6 +53,7 @@ NODE_CHECKS: dict[str, t.Callable[[ClusterCase, NodeCase], t.Iterable[Verdict]]]
     "kernel_version": kernel.kernel_version,
     "nft_version": kernel.nft_version,
     "nft_pair": kernel.nft_pair,
+    "bridge": bridge,
     "foreign_virtual_servers": foreign_virtual_servers,
     "forward_policy": firewall.forward_policy,
     "firewall_manager": firewall.firewall_manager,
@@ -163,6 +165,7 @@ def _case(results: Object, target: str) -> ClusterCase:
         settings=dict(run.get("settings") or {}),
         absent=frozenset(map(str, run.get("absent_nodes") or ())),
         drain=bool(run.get("drain")),
+        bridge=str(run.get("bridge") or "auto"),
         plan=plan,
         services=services_,
         switch=switch,
@@ -183,4 +186,5 @@ def _node(given: Object, services_: Object) -> NodeCase:
         looks=looks,
         modules=given.get("modules") or {},
         facts=given.get("facts") or {},
+        bridge=given.get("bridge") or {},
     )

@@ -30,8 +30,8 @@ Verdicts = t.Iterator[Verdict]
 Version = t.Tuple[int, ...]
 
 _NOBODY = "nobody looked at the node"
-_KERNEL = (5, 13)
-_NFT: Version = (1, 0, 1)
+OLDEST_KERNEL = (5, 13)
+OLDEST_NFT: Version = (1, 0, 1)
 # From here on, nft writes into its sets what older ones cannot read; who can, of the older ones, is from a branch of its own.
 _NFT_WRITES_MORE: Version = (1, 1, 3)
 _NFT_READS_MORE: Version = (1, 0, 6, 1)
@@ -97,7 +97,7 @@ def kernel_version(case: ClusterCase, node: NodeCase) -> Verdicts:
         yield ok(f"{case.target} mode asks for no release of the kernel")
     elif node.kernel is None:
         yield unknown(why_unread(node.facts, _NOBODY), "kube-proxy asks for kernel 5.13 in nftables mode (uname -r).")
-    elif node.kernel >= _KERNEL:
+    elif node.kernel >= OLDEST_KERNEL:
         yield ok(f"kernel {release}")
     elif (case.switch.get("kube_proxy") or {}).get("skips_kernel_check"):
         yield warn(f"kernel {release} is older than 5.13, which kube-proxy is told to overlook", "Use a newer kernel.")
@@ -113,7 +113,8 @@ def _version(text: t.Any) -> Version | None:
     return tuple(map(int, parts)) if all(map(str.isdecimal, parts)) else None
 
 
-def _nft(node: NodeCase) -> tuple[Version | None, Version | None]:
+def nft_versions(node: NodeCase) -> tuple[Version | None, Version | None]:
+    """Of the host and of kube-proxy's image; None where one is not known."""
     found = node.facts.get("nft") or {}
     return _version(found.get("host")), _version(found.get("kube_proxy"))
 
@@ -122,13 +123,13 @@ def nft_version(case: ClusterCase, node: NodeCase) -> Verdicts:
     if case.target != NFTABLES:
         yield ok(f"{case.target} mode needs no nft")
         return
-    host, image = _nft(node)
+    host, image = nft_versions(node)
     if image is None:
         yield unknown(
             why_unread(node.facts, _NOBODY, "nft.kube_proxy"), "Kubernetes' own images of 1.31 and later have one."
         )
-    elif image < _NFT:
-        yield fail(f"nft {_text(image)} of kube-proxy's image is older than 1.0.1", "Use Kubernetes' own image.")
+    elif image < OLDEST_NFT:
+        yield fail(f"nft {version_text(image)} of kube-proxy's image is older than 1.0.1", "Use Kubernetes' own image.")
     if host is None:
         why = why_unread(node.facts, _NOBODY, "nft.host")
         if "not found" in why:
@@ -138,29 +139,30 @@ def nft_version(case: ClusterCase, node: NodeCase) -> Verdicts:
             )
         else:
             yield unknown(why)
-    elif host < _NFT:
+    elif host < OLDEST_NFT:
         yield fail(
-            f"nft {_text(host)} of the host is older than 1.0.1, and what kube-proxy writes can make it unusable",
+            f"nft {version_text(host)} of the host is older than 1.0.1, and what kube-proxy writes can make it unusable",
             "Install a newer nftables.",
         )
     if host and image:
-        yield ok(f"nft {_text(host)} on the host, {_text(image)} in kube-proxy's image")
+        yield ok(f"nft {version_text(host)} on the host, {version_text(image)} in kube-proxy's image")
 
 
-def _text(version: Version) -> str:
+def version_text(version: Version) -> str:
+    """As nft writes it."""
     return ".".join(map(str, version))
 
 
 def nft_pair(case: ClusterCase, node: NodeCase) -> Verdicts:
     """An nft in kube-proxy's image that crashes on what a newer one has written."""
     sets = (node.facts.get("nft") or {}).get("sets")
-    host, image = _nft(node)
+    host, image = nft_versions(node)
     if case.target != NFTABLES:
         yield ok(f"{case.target} mode does not run nft")
     elif host is not None and host < _NFT_WRITES_MORE:
-        yield ok(f"nft {_text(host)} of the host writes nothing that the image's cannot read")
+        yield ok(f"nft {version_text(host)} of the host writes nothing that the image's cannot read")
     elif image is not None and _reads(image):
-        yield ok(f"nft {_text(image)} of kube-proxy's image reads what newer ones write")
+        yield ok(f"nft {version_text(image)} of kube-proxy's image reads what newer ones write")
     elif sets is None:
         yield unknown(why_unread(node.facts, _NOBODY, "nft.sets"))
     elif host is None and sets:
@@ -175,8 +177,19 @@ def _reads(image: Version) -> bool:
     return image >= _NFT_WRITES_MORE or _NFT_READS_MORE <= image < _NFT_NEXT_BRANCH
 
 
+def reads_what_it_writes(host: Version | None, image: Version | None) -> bool:
+    """Whether it is certain that kube-proxy's nft reads what the host's writes."""
+    return (host is not None and host < _NFT_WRITES_MORE) or (image is not None and _reads(image))
+
+
+def pair_of(host: Version | None, image: Version | None) -> str:
+    """Both, in words."""
+    texts = [version_text(one) if one else "(none)" for one in (host, image)]
+    return f"nft {texts[0]} of the host, {texts[1]} in kube-proxy's image"
+
+
 def _judge_pair(host: Version | None, image: Version, sets: t.Sequence[Object]) -> Verdict:
-    pair = f"nft {_text(host) if host else '(none)'} of the host, {_text(image)} in kube-proxy's image"
+    pair = pair_of(host, image)
     remedy = "Use an image of kube-proxy with nft 1.0.6.1 or 1.1.3 (Kubernetes' own since July 2026)."
     if image >= _NFT_NEXT_BRANCH:
         return warn(

@@ -109,6 +109,7 @@ class NodeCase:
     :param looks: what C(service_dataplane_info) returned, step by step
     :param modules: what C(ipvs_module_loaded) returned in check mode for the target
     :param facts: what C(node_switch_info) returned
+    :param bridge: what C(service_bridge) returned in check mode, for the mode that leaves
     """
 
     host: str
@@ -118,6 +119,7 @@ class NodeCase:
     looks: tuple[Object, ...] = ()
     modules: Object = field(default_factory=dict)
     facts: Object = field(default_factory=dict)
+    bridge: Object = field(default_factory=dict)
 
     @property
     def shown(self) -> str:
@@ -142,6 +144,7 @@ class ClusterCase:
 
     :param settings: those of the run, to be set along with the mode
     :param absent: nodes that may be missing from the play
+    :param bridge: C(auto), C(require) or C(off)
     :param plan: what C(kube_proxy_mode) returned in check mode
     :param services: what C(cluster_services_info) returned, C(state) unpacked in L(state)
     :param switch: what C(cluster_switch_info) returned
@@ -151,6 +154,7 @@ class ClusterCase:
     settings: Object = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
     drain: bool = False
+    bridge: str = "auto"
     plan: Object = field(default_factory=dict)
     services: Object = field(default_factory=dict)
     switch: Object = field(default_factory=dict)

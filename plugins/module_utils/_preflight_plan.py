@@ -18,6 +18,7 @@ from collections import Counter
 from ansible_collections.netops.kube_proxy.plugins.module_utils._inventory_model import FOREIGN, KUBE_PROXY
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_artifacts import IPVS, NFTABLES
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_names import join_host_port
+from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_bridge import is_bridged
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_foreign import foreign_at_risk
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_model import ClusterCase, NodeCase, Object
 
@@ -52,12 +53,17 @@ class NodePlan(t.NamedTuple):
     unread: tuple[str, ...] = ()
 
 
-def predicted_gap(mode: str, target: str) -> str:
-    """How long Services are expected to be away on a node."""
+def predicted_gap(mode: str, target: str, bridged: bool = False) -> str:
+    """How long Services are expected to be away on a node.
+
+    :param bridged: whether a bridge carries them
+    """
     if mode == target:
         return "none: the node is in the mode already"
     if not mode:
         return "not known: the present mode is not"
+    if bridged:
+        return "predicted from measurements: no request fails, as a bridge carries Services meanwhile"
     if NFTABLES not in (mode, target):
         return "predicted from measurements: at most 1 of about 1,000 requests fails"
     sentence = "predicted from measurements: 5 to 6 s without Services"
@@ -76,7 +82,7 @@ def plan_of(case: ClusterCase, node: NodeCase) -> NodePlan:
     return NodePlan(
         mode=mode,
         target=case.target,
-        gap=predicted_gap(mode, case.target),
+        gap=predicted_gap(mode, case.target, is_bridged(case, node)),
         restarted=() if mode == case.target else ("kube-proxy",),
         removed=tuple(_counted(_superfluous(rows, case.target))),
         lost=tuple(_server(one) for one in foreign),

@@ -14,6 +14,7 @@ import typing as t
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._check_report_model import named, plain
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight import NODE_CHECKS, Matrix, Row
+from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_bridge import is_bridged
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_foreign import foreign_at_risk
 from ansible_collections.netops.kube_proxy.plugins.module_utils._preflight_model import (
     FAIL,
@@ -68,6 +69,11 @@ def foreign(matrix: Matrix) -> dict[str, list[dict[str, t.Any]]]:
     """By host the virtual servers that the target mode would take from somebody; none where nobody can tell."""
     rows = (row.node for row in matrix.rows if row.node.host)
     return {node.host: foreign_at_risk(matrix.case, node)[0] for node in rows}
+
+
+def bridged(matrix: Matrix) -> list[str]:
+    """The hosts that are to have a bridge while they move."""
+    return [row.node.host for row in matrix.rows if row.node.host and is_bridged(matrix.case, row.node)]
 
 
 def as_json(matrix: Matrix) -> str:

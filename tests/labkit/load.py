@@ -26,19 +26,23 @@ class Figures:
     values: dict[str, t.Any] = field(default_factory=dict)
 
 
-def _pod_process(cluster: Cluster, node: Node) -> str:
-    pod = next(p for p in cluster.get("pods", "-l", "app=client")["items"] if p["spec"]["nodeName"] == node.name)
+def pod_process(cluster: Cluster, node: Node, app: str = "client") -> str:
+    """A process in the network of the app's pod on a node, to enter it by."""
+    pod = next(p for p in cluster.get("pods", "-l", f"app={app}")["items"] if p["spec"]["nodeName"] == node.name)
     container = pod["status"]["containerStatuses"][0]["containerID"].rsplit("/", 1)[1]
     return node.run(f"ctr -n k8s.io tasks ls | awk '$1 == \"{container}\" {{print $2}}'").strip()
 
 
 @contextmanager
-def load(cluster: Cluster, node: Node, target: str, rate: float) -> t.Iterator[Figures]:
-    """Send requests a second to host:port from the client pod's network on that node, as long as the block lasts."""
-    process = _pod_process(cluster, node)
-    stop = f"/tmp/load_client-{target}.stop"
+def load(cluster: Cluster, node: Node, target: str, rate: float, protocol: str = "tcp") -> t.Iterator[Figures]:
+    """Send requests a second to host:port from the client pod's network on that node, as long as the block lasts.
+
+    :param protocol: C(tcp) is a request by HTTP, C(udp) a datagram and its answer
+    """
+    process = pod_process(cluster, node)
+    stop = f"/tmp/load_client-{protocol}-{target}.stop"
     node.run(f"cat > /tmp/load_client.py && rm -f {stop}", stdin=_CLIENT.read_text(encoding="utf-8"))
-    command = f"nsenter -t {process} -n python3 /tmp/load_client.py {target} {rate} {stop}"
+    command = f"nsenter -t {process} -n python3 /tmp/load_client.py {protocol} {target} {rate} {stop}"
     client = subprocess.Popen(
         [str(ROOT / "lab" / "lab"), "--name", node.lab, "ssh", node.name, command],
         stdin=subprocess.DEVNULL,

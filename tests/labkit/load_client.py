@@ -4,8 +4,9 @@
 
 """New requests at a steady rate from inside a pod's network, and what became of them.
 
-Runs on a node, in the pod's network namespace: C(nsenter -t PID -n python3 load_client.py URL RATE STOP_FILE). Ends when the stop file
-appears and prints one line of JSON. Every request is a connection of its own; one without an answer within five seconds has failed.
+Runs on a node, in the pod's network namespace: C(nsenter -t PID -n python3 load_client.py tcp|udp HOST:PORT RATE STOP_FILE). Ends when the stop file
+appears and prints one line of JSON. Every request is a connection, or a datagram and its socket, of its own; one without an answer within five
+seconds has failed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import http.client
 import itertools
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -24,8 +26,9 @@ SLOW_SECONDS = 0.9
 
 
 class Load:
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, protocol: str, host: str, port: int) -> None:
         self.host, self.port = host, port
+        self.outcome = self.by_udp if protocol == "udp" else self.by_http
         self.lock = threading.Lock()
         self.failed: list[tuple[float, str]] = []
         self.answered: list[float] = []
@@ -44,7 +47,19 @@ class Load:
             else:
                 self.failed.append((time.monotonic(), outcome))
 
-    def outcome(self) -> str:
+    def by_udp(self) -> str:
+        """An answer counts as C(200)."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(TIMEOUT_SECONDS)
+            try:
+                sock.connect((self.host, self.port))
+                sock.send(b"hostname")
+                return "200" if sock.recv(1000) else "an empty answer"
+            except OSError as error:
+                return repr(error)
+
+    def by_http(self) -> str:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT_SECONDS)
         try:
             connection.request("GET", "/hostname")
@@ -84,9 +99,9 @@ class Load:
 
 
 def main() -> None:
-    host, port = sys.argv[1].rsplit(":", 1)
-    load = Load(host, int(port))
-    load.run(float(sys.argv[2]), sys.argv[3])
+    host, port = sys.argv[2].rsplit(":", 1)
+    load = Load(sys.argv[1], host.strip("[]"), int(port))
+    load.run(float(sys.argv[3]), sys.argv[4])
     print(load.report())
 
 

@@ -119,6 +119,7 @@ def readings(config: Object | None = None, **changes: t.Any) -> Object:
                 "looks": [look(node=name)],
                 "modules": {"modules": [{"name": "nf_tables"}], "actions": []},
                 "facts": facts(name),
+                "bridge": {"kept": 0, "ending": [], "unread": ""},
             }
             for name in NODES
         ],

@@ -460,6 +460,14 @@ def without_hint(fixture: str, backend: str) -> dict[t.Any, t.Any]:
 IPTABLES_MODE = "kube-proxy-1.37.2-iptables-ipv4.txt"
 
 
+def test_a_bridge_that_is_up() -> None:
+    listed = (("ip", "netops-kube-proxy-bridge"), ("ip6", "netops-kube-proxy-bridge"), ("ip", "mine"))
+    found = only(from_node(Readings(nft_tables=listed), "iptables"))
+    assert found[:3] == (INFO, "bridge_up", "nftables table netops-kube-proxy-bridge")
+    assert "ip, ip6" in found.actual
+    assert "state: absent" in found.remedy
+
+
 def test_chains_in_the_other_backend() -> None:
     both = {**tables(IPTABLES_MODE, "nft"), **without_hint(IPTABLES_MODE, "legacy")}
     found = only(from_node(Readings(tables=both), "iptables"))

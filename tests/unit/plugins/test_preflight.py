@@ -144,13 +144,13 @@ def test_lines_for_a_cluster_that_can_go() -> None:
         "node_count         ok",
         "NODE                     cp1  w1",
     ]
-    assert preflight_matrix(readings(), "lines", "ipvs")[-1] == "PASSED for ipvs mode (36 ok, 1 warn, 0 fail)."
+    assert preflight_matrix(readings(), "lines", "ipvs")[-1] == "PASSED for ipvs mode (38 ok, 1 warn, 0 fail)."
     assert preflight_matrix(readings(), "failures", "ipvs") == []
 
 
 def test_the_verdict_says_how_much_is_not_known() -> None:
     lines = preflight_matrix({"cluster": {}, "nodes": [{"host": "a"}]}, "lines", "nftables")
-    assert lines[-1] == "PASSED for nftables mode (2 ok, 20 warn, 0 fail; 20 of these not known)."
+    assert lines[-1] == "PASSED for nftables mode (2 ok, 21 warn, 0 fail; 21 of these not known)."
 
 
 def test_lines_tell_each_thing_once_the_worst_first() -> None:
@@ -161,7 +161,7 @@ def test_lines_tell_each_thing_once_the_worst_first() -> None:
     assert found[at + 1] == "  reason: in iptables mode it is not in order: vip_missing TCP 10.96.0.10:53"
     assert found[at + 2].startswith("  remedy: ")
     assert found.index("WARN release_calendar on the cluster") > at
-    assert found[-1].startswith("FAILED for ipvs mode (35 ok, 1 warn, 1 fail): audit. ")
+    assert found[-1].startswith("FAILED for ipvs mode (37 ok, 1 warn, 1 fail): audit. ")
     assert preflight_matrix(given_, "failures", "ipvs") == [
         "cp1 cannot go to ipvs mode: audit: in iptables mode it is not in order: vip_missing TCP 10.96.0.10:53. "
         + found[at + 2].replace("  remedy: ", "")
@@ -244,8 +244,17 @@ def test_the_predicted_gap(mode: str, target: str, words: str) -> None:
     assert ("predicted" in gap) is (mode not in ("", target))
 
 
+def test_a_bridge_changes_the_prediction_and_says_where_it_is() -> None:
+    assert "no request fails" in predicted_gap("ipvs", "nftables", bridged=True)
+    without = readings(node__bridge={"msg": "nft was not found."})
+    assert preflight_matrix(readings(), "bridged", "nftables") == ["host-cp1", "host-w1"]
+    assert preflight_matrix(without, "bridged", "nftables") == ["host-w1"]
+    assert preflight_matrix(readings(run__bridge="off"), "bridged", "nftables") == []
+    assert preflight_matrix(readings(), "bridged", "iptables") == []
+
+
 def test_a_plan_says_what_goes_and_what_stays() -> None:
-    given_ = readings(node__info=info(inventory=INVENTORY, virtual_servers=[FOREIGN]))
+    given_ = readings(node__info=info(inventory=INVENTORY, virtual_servers=[FOREIGN]), run__bridge="off")
     assert preflight_matrix(given_, "plan", "nftables")[:8] == [
         "PLAN for cp1: iptables -> nftables",
         "  ~ restart kube-proxy",

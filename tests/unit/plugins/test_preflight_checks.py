@@ -103,6 +103,15 @@ RESCUE = info(reachable=False, running_mode=None)
 COUNTED = {"localhost_node_ports_accepted": 12, "invalid_packets_dropped": 34}
 SILENT: Object = {"localhost_node_ports_accepted": None, "invalid_packets_dropped": None}
 
+CARRIED = {"kept": 6, "ending": [], "unread": ""}
+ENDING = {"connection": "tcp 10.96.0.10:1 -> 10.96.0.10:53 -> 10.244.0.5:53", "reason": "the client is this node"}
+
+
+def bridge(found: Object | None = None, asked: str = "auto", **more: t.Any) -> Object:
+    """What the node says of a bridge, and what was asked for."""
+    return {"node__bridge": CARRIED if found is None else found, "run__bridge": asked, **more}
+
+
 # By check: the target, the status, what is changed in the readings, and words of the reason.
 TABLE: dict[str, list[Case]] = {
     "configuration": [
@@ -459,6 +468,26 @@ TABLE: dict[str, list[Case]] = {
         ),
         (NFTABLES, WARN, {"node__facts": nft(None, "1.0.6", (), {"host": "that would load nfnetlink"})}, UNKNOWN),
         (NFTABLES, WARN, {"node__facts": {}}, UNKNOWN),
+    ],
+    "bridge": [
+        (NFTABLES, OK, bridge(), "a bridge carries Services meanwhile, and 6 connections of IPVS"),
+        (NFTABLES, OK, bridge({}, "off"), "switch_bridge: off"),
+        (IPTABLES, OK, bridge({}), "in iptables mode already"),
+        (NFTABLES, WARN, bridge({}), UNKNOWN),
+        (NFTABLES, WARN, bridge({"msg": "nft was not found: x. y"}), "nft was not found"),
+        (NFTABLES, FAIL, bridge({"msg": "nft was not found: x. y"}, "require"), "nft was not found"),
+        (IPVS, WARN, bridge(node__facts=facts(kernel_release="5.10.0-32-amd64")), "5.13"),
+        (IPVS, WARN, bridge(node__facts=nft("1.0.0", "1.0.6")), "1.0.1"),
+        (NFTABLES, FAIL, bridge(None, "require", node__facts=nft("1.1.3", "1.0.6")), "136786"),
+        (IPVS, OK, bridge(node__facts=nft("1.1.3", "1.0.6")), "a bridge carries"),
+        (
+            NFTABLES,
+            WARN,
+            bridge({**CARRIED, "ending": [ENDING]}),
+            "1 of 7 connections that IPVS carries end: the client is this node",
+        ),
+        (NFTABLES, WARN, bridge({**CARRIED, "unread": "The flows were not read."}), "could not be told"),
+        (NFTABLES, FAIL, bridge(None, "require", node__info=RESCUE), "does not answer"),
     ],
     "nft_pair": [
         (NFTABLES, OK, {"node__facts": nft("1.0.6", "1.0.6", ["s"])}, "writes nothing"),

@@ -1,0 +1,180 @@
+# Copyright (c) 2026, the netops.kube_proxy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What becomes of connections while a dual-stack cluster changes its mode: as the tutorial does it, node by node, and node by node with a bridge. New
+ones all the time, and ones that are held over the whole run, in every way of using them and by every kind of address."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import typing as t
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.labkit import Lab, Node, Run
+from tests.labkit import held as program
+from tests.labkit.cluster import Cluster
+from tests.labkit.dataplane import verdict, with_catalogue, wrong
+from tests.labkit.load import Figures, load, pod_process
+from tests.labkit.switching import left_of_others
+
+ALL = "ALL_DIRECTIONS" in os.environ
+NAMES = ("cp1", "w1", "w2") if ALL else ("cp1", "w1")
+pytestmark = pytest.mark.proof
+LAB = Lab("kubelab-e2e", ("--workers", str(len(NAMES) - 1)))
+# All six directions.
+CIRCLE = ("ipvs", "nftables", "ipvs", "iptables", "nftables", "iptables")
+WAYS = ("idle", "asked", "told", "told-later", "bulk")
+RATE = 50 / 6
+Object = dict[str, t.Any]
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab) -> Cluster:
+    found = with_catalogue(lab, NAMES)
+    for name in ("httpservice.yaml", "bridge.yaml"):
+        found.apply(name)
+    found.wait_for_pods("http", 3)
+    found.wait_for_pods("client", len(NAMES))
+    found.wait_for_mode("iptables")
+    found.wait_for_dns()
+    for node in found.nodes:
+        node.run(
+            "mkdir -p /run/held; cat > /run/held/held.py", stdin=Path(program.__file__).read_text(encoding="utf-8")
+        )
+    for pod in found.get("pods", "-l", "app=http")["items"]:
+        node = lab.node(pod["spec"]["nodeName"])
+        container = pod["status"]["containerStatuses"][0]["containerID"].rsplit("/", 1)[1]
+        process = node.run(f"ctr -n k8s.io tasks ls | awk '$1 == \"{container}\" {{print $2}}'").strip()
+        unit = f"held-serve-{pod['metadata']['name']}"
+        node.run(f"systemd-run -q --collect --unit {unit} nsenter -t {process} -n python3 /run/held/held.py serve 9090")
+    return found
+
+
+def addresses(cluster: Cluster, node: Node) -> dict[str, str]:
+    """By the words for it, every kind of address of the Service, as a pod of that node asks for it."""
+    ips = cluster.service("bridged")["spec"]["clusterIPs"]
+    inside = [
+        one["address"] for one in cluster.get("node", node.name)["status"]["addresses"] if one["type"] == "InternalIP"
+    ]
+    return {
+        "ClusterIP": ips[0],
+        "ClusterIP, IPv6": ips[1],
+        "externalIP": "198.51.100.7",
+        "externalIP, IPv6": "2001:db8:ffff::7",
+        "NodePort": inside[0],
+        "NodePort, IPv6": inside[1],
+    }
+
+
+@contextmanager
+def held(cluster: Cluster) -> t.Iterator[list[Object]]:
+    """Connections that are open before the block and used once more behind it: from a pod of each node, by each kind of address, in each way."""
+    found: list[Object] = []
+    folders: list[tuple[Node, str, str]] = []
+    for node in cluster.nodes:
+        node.run("rm -rf /run/held/go /run/held/hold-*")
+    for node in cluster.nodes:
+        process = pod_process(cluster, node)
+        for number, (kind, address) in enumerate(addresses(cluster, node).items()):
+            folder, port = f"/run/held/hold-{number}", 30990 if "NodePort" in kind else 9090
+            command = (
+                f"nsenter -t {process} -n python3 /run/held/held.py hold {folder} {address} {port} 120 {' '.join(WAYS)}"
+            )
+            node.run(f"mkdir -p {folder}; systemd-run -q --collect --unit held-hold-{number} {command}")
+            folders.append((node, kind, folder))
+    for node, kind, folder in folders:
+        node.wait(f"connections by {kind} from {node.name}", f"test -e {folder}/ready")
+    yield found
+    for node in cluster.nodes:
+        node.run("touch /run/held/go")
+    for node, kind, folder in folders:
+        rows = json.loads(node.wait(f"what became of connections by {kind} from {node.name}", f"cat {folder}/done"))
+        found += [{"from": node.name, "by": kind, **one} for one in rows]
+
+
+@contextmanager
+def requests(cluster: Cluster) -> t.Iterator[dict[str, Figures]]:
+    """50 new ones a second, from a pod of the worker that moves to itself and from others to it."""
+    worker, other = cluster.nodes[1], cluster.nodes[-1] if len(cluster.nodes) > 2 else cluster.nodes[0]
+    kinds = addresses(cluster, worker)
+    with ExitStack() as stack:
+        yield {
+            f"{protocol} by {kind} from {node.name}": stack.enter_context(
+                load(cluster, node, f"{host}:{port}", RATE, protocol)
+            )
+            for protocol, kind, node, port in (
+                ("tcp", "ClusterIP", worker, 80),
+                ("udp", "ClusterIP", worker, 80),
+                ("tcp", "ClusterIP, IPv6", worker, 80),
+                ("tcp", "externalIP", worker, 80),
+                ("tcp", "NodePort", other, 30880),
+                ("udp", "NodePort", other, 30880),
+            )
+            for host in [f"[{kinds[kind]}]" if "IPv6" in kind else kinds[kind]]
+        }
+
+
+def summary(sent: t.Mapping[str, Figures], connections: t.Sequence[Object], seconds: float) -> Object:
+    broken = [one for one in connections if not one["unbroken"]]
+    return {
+        "requests": sum(one.values["sent"] for one in sent.values()),
+        "failed": {kind: one.values["failed"] for kind, one in sent.items() if one.values["failed"]},
+        "worst gap, s": max(one.values["worst_gap_seconds"] for one in sent.values()),
+        "held": len(connections),
+        "broken": len(broken),
+        "broken by": sorted({f"{one['by']}, {one['way']}: {one['why']}"[:90] for one in broken}),
+        "worst pause, s": max(one["pause"] for one in connections),
+        "seconds": round(seconds),
+    }
+
+
+def switched(lab: Lab, mode: str, bridge: str) -> Run:
+    run = lab.playbook(f"playbooks/switch_to_{mode}.yml", switch_strategy="rolling", switch_bridge=bridge)
+    assert run.rc == 0, run.output
+    return run
+
+
+@pytest.mark.parametrize(("number", "mode"), list(enumerate(CIRCLE)))
+def test_nothing_is_lost(lab: Lab, cluster: Cluster, figures: Object, number: int, mode: str) -> None:
+    old = cluster.nodes[1].run("curl -s 127.0.0.1:10249/proxyMode")
+    with held(cluster) as connections, requests(cluster) as sent:
+        run = switched(lab, mode, "require")
+    found = summary(sent, connections, run.seconds)
+    figures[f"{number + 1}. from {old} to {mode}, with a bridge"] = found
+    assert (found["failed"], found["broken"]) == ({}, 0), found
+    for node in cluster.nodes:
+        assert left_of_others(node, mode) == []
+        assert node.attempt("nft list tables | grep netops").rc != 0
+        assert wrong(verdict(cluster, node)) == []
+    assert switched(lab, mode, "require").changed == []
+
+
+def by_hand(cluster: Cluster, mode: str) -> None:
+    """As the tutorial does it: the ConfigMap, all pods at once, and a flush of what IPVS left."""
+    cluster.set_mode_text(cluster.mode_text(), mode)
+    cluster.restart_kube_proxy()
+    cluster.wait_for_mode(mode)
+    if mode != "ipvs":
+        for node in cluster.nodes:
+            node.run("ipvsadm -C; ip link del kube-ipvs0 2>/dev/null || true")
+
+
+@pytest.mark.skipif(not ALL, reason="only compares: in the run of all directions")
+@pytest.mark.parametrize(("number", "mode"), list(enumerate(CIRCLE)))
+@pytest.mark.parametrize("how", ["as the tutorial does it", "node by node without a bridge"])
+def test_what_is_lost_without(lab: Lab, cluster: Cluster, figures: Object, number: int, mode: str, how: str) -> None:
+    old = cluster.nodes[1].run("curl -s 127.0.0.1:10249/proxyMode")
+    begun = time.monotonic()
+    with held(cluster) as connections, requests(cluster) as sent:
+        if how == "as the tutorial does it":
+            by_hand(cluster, mode)
+        else:
+            switched(lab, mode, "off")
+    figures[f"{number + 1}. from {old} to {mode}, {how}"] = summary(sent, connections, time.monotonic() - begun)
+    switched(lab, mode, "off")
