@@ -8,6 +8,7 @@ The gaps are predictions from measurements in this project's lab on kube-proxy 1
 0 or 1 of about 1,000 requests failed between iptables and ipvs mode, 5 to 6 seconds were without Services to and from nftables mode, and
 of six established connections through IPVS none survived a move to nftables mode. C(platformCleanup) in
 C(cmd/kube-proxy/app/server_linux.go) is why: to and from nftables, kube-proxy removes the old rules before it writes the new ones.
+With a bridge none of 18,665 to 24,669 requests failed in each of four directions, and none of 60 connections broke (docs/figures.md).
 """
 
 from __future__ import annotations
