@@ -41,18 +41,20 @@ STEPS = [
     "Keep other operators out",
     "Have a second ConfigMap and DaemonSet for nodes that have moved",
     "Have no new pods on the node",
+    "Have a bridge carry Services as they are now",
     "Have the second DaemonSet run kube-proxy on the node",
     "Wait for the mode and for its first sync",
     "Have what other modes left removed",
+    "Have no bridge any more",
     "Have pods come to the node again",
     "Have the mode in the ConfigMap",
     "Have kube-proxy's own DaemonSet run it in the same mode",
     "Have the second ConfigMap and DaemonSet gone",
     "Let other operators in",
 ]
-KILLED_AT = STEPS if ALL else [STEPS[3], STEPS[7]]
+KILLED_AT = STEPS if ALL else [STEPS[4], STEPS[9]]
 # The same, each undone; behind the last of them nothing tells any more how it was.
-UNDONE_AT = STEPS[:-1] if ALL else [STEPS[8]]
+UNDONE_AT = STEPS[:-1] if ALL else [STEPS[10]]
 # A virtual server that never stays: the audit after the move has to find that.
 SABOTAGE = "nohup sh -c 'while sleep 0.2; do ipvsadm -D -t 10.96.0.1:443; done' >/dev/null 2>&1 & echo $!"
 
@@ -184,6 +186,9 @@ def test_from_mode_to_mode(
         "by ClusterIP": by_cluster_ip.values,
         "by NodePort": by_node_port.values,
     }
+    # Pods that leave a node take their connections with them.
+    if number not in DRAINED:
+        assert (by_cluster_ip.values["failed"], by_node_port.values["failed"]) == (0, 0), figures
     is_written_to_little(written)
     assert procedure(cluster) == []
     is_right(cluster, mode, before)

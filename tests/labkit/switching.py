@@ -45,7 +45,7 @@ def mine(node: Node) -> list[str]:
 
 
 def left_of_others(node: Node, mode: str) -> list[str]:
-    """What there is of other modes than this one, by the node's own tools."""
+    """What there is of other modes than this one, or of a bridge, by the node's own tools."""
     names = {
         "iptables": OF_IPVS,
         "ipvs": OF_IPTABLES,
@@ -60,7 +60,7 @@ def left_of_others(node: Node, mode: str) -> list[str]:
         found += node.run("ip -o link show kube-ipvs0 2>/dev/null || true").splitlines()
     if mode != "nftables":
         found += [line for line in lines if re.match("table ip6? kube-proxy", line)]
-    return found
+    return found + [line for line in lines if "netops-kube-proxy-bridge" in line]
 
 
 def is_right(
