@@ -15,6 +15,7 @@ import pytest
 from tests.labkit import Lab, Node
 from tests.labkit.cluster import Cluster
 
+pytestmark = pytest.mark.proof
 LAB = Lab("kubelab-e2e", ("--workers", "0"))
 MODULE = "iptables_kube_chain"
 RESYNC = {"state": "present", "resync": True}

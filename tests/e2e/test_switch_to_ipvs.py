@@ -345,6 +345,7 @@ def test_check_mode_after_changes_nothing(lab: Lab, cluster: Cluster) -> None:
     assert states(cluster) == before
 
 
+@pytest.mark.proof
 def test_the_role_cluster_never_switches(lab: Lab, cluster: Cluster) -> None:
     run = lab.playbook(CREATE)
     assert run.rc != 0
