@@ -16,6 +16,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._conntrack_read 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ipvs_read import read_table
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_names import join_host_port
+from ansible_collections.netops.kube_proxy.plugins.module_utils._netlink_change import in_words
 
 if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
@@ -24,7 +25,6 @@ _SYSCTLS = "/proc/sys/net/netfilter"
 _TIMEOUTS = {"tcp": ("nf_conntrack_tcp_timeout_established", 432000), "udp": ("nf_conntrack_udp_timeout_stream", 120)}
 """By protocol the kernel's setting for a connection that has been answered, and its default in seconds."""
 _PROTOCOLS = {number: name for name, number in NUMBERS.items()}
-_NAMED = 10
 
 
 def read_carried(files: Files, places: t.Iterable[Place]) -> Kept:
@@ -65,11 +65,9 @@ def hand_over(files: Files, lost: Kept) -> None:
     known = [one for one in sorted(lost) if one.protocol in seconds]
     failed = insert({f"{number} {words(one)}": one for number, one in enumerate(known)}, seconds)
     if failed:
-        sentences = [f"{name.partition(' ')[2]}: {reason}" for name, reason in failed.items()]
-        more = f"; and {len(sentences) - _NAMED} more" if sentences[_NAMED:] else ""
         raise KubeProxyError(
             f"{len(failed)} of {len(known)} connections that IPVS carried could not be handed to connection tracking",
-            "; ".join(sentences[:_NAMED]) + more,
+            in_words(failed),
             "The bridge keeps them: run again.",
         )
 

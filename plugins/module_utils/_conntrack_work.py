@@ -27,13 +27,13 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look 
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_names import join_host_port
+from ansible_collections.netops.kube_proxy.plugins.module_utils._netlink_change import in_words
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import node_with
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 Remove = t.Callable[[t.Mapping[str, Flow]], t.Dict[str, str]]
-_NAMED = 10
 
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
@@ -95,11 +95,9 @@ class Session:
     def _apply(self, plan: Plan[Flows, Flow]) -> None:
         failed = self._remove({f"{number} {words(flow)}": flow for number, flow in enumerate(plan.operations)})
         if failed:
-            sentences = [f"{name.partition(' ')[2]}: {reason}" for name, reason in failed.items()]
-            more = f"; and {len(sentences) - _NAMED} more" if sentences[_NAMED:] else ""
             raise KubeProxyError(
                 f"{len(failed)} of {len(plan.operations)} UDP flows could not be removed",
-                "; ".join(sentences[:_NAMED]) + more,
+                in_words(failed),
                 "Remove the cause and run again.",
                 {"actions": list(plan.actions)},
             )

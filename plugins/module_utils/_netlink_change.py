@@ -159,3 +159,10 @@ def all_told(
     finally:
         sock.close()
     return failed
+
+
+def in_words(failed: t.Mapping[str, str], most: int = 10) -> str:
+    """What L(all_told) could not do, the first of it, by names that begin with a number of their own."""
+    sentences = [f"{name.partition(' ')[2]}: {reason}" for name, reason in failed.items()]
+    more = f"; and {len(sentences) - most} more" if sentences[most:] else ""
+    return "; ".join(sentences[:most]) + more

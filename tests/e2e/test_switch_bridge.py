@@ -20,7 +20,7 @@ from tests.labkit import Lab, Node, Run
 from tests.labkit import held as program
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import verdict, with_catalogue, wrong
-from tests.labkit.load import Figures, load, pod_process
+from tests.labkit.load import Figures, client_process, load, pod_process
 from tests.labkit.switching import left_of_others
 
 ALL = "ALL_DIRECTIONS" in os.environ
@@ -49,10 +49,10 @@ def cluster(lab: Lab) -> Cluster:
         )
     for pod in found.get("pods", "-l", "app=http")["items"]:
         node = lab.node(pod["spec"]["nodeName"])
-        container = pod["status"]["containerStatuses"][0]["containerID"].rsplit("/", 1)[1]
-        process = node.run(f"ctr -n k8s.io tasks ls | awk '$1 == \"{container}\" {{print $2}}'").strip()
         unit = f"held-serve-{pod['metadata']['name']}"
-        node.run(f"systemd-run -q --collect --unit {unit} nsenter -t {process} -n python3 /run/held/held.py serve 9090")
+        node.run(
+            f"systemd-run -q --collect --unit {unit} nsenter -t {pod_process(node, pod)} -n python3 /run/held/held.py serve 9090"
+        )
     return found
 
 
@@ -80,7 +80,7 @@ def held(cluster: Cluster) -> t.Iterator[list[Object]]:
     for node in cluster.nodes:
         node.run("rm -rf /run/held/go /run/held/hold-*")
     for node in cluster.nodes:
-        process = pod_process(cluster, node)
+        process = client_process(cluster, node)
         for number, (kind, address) in enumerate(addresses(cluster, node).items()):
             folder, port = f"/run/held/hold-{number}", 30990 if "NodePort" in kind else 9090
             command = (

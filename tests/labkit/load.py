@@ -26,9 +26,14 @@ class Figures:
     values: dict[str, t.Any] = field(default_factory=dict)
 
 
-def pod_process(cluster: Cluster, node: Node, app: str = "client") -> str:
-    """A process in the network of the app's pod on a node, to enter it by."""
-    pod = next(p for p in cluster.get("pods", "-l", f"app={app}")["items"] if p["spec"]["nodeName"] == node.name)
+def client_process(cluster: Cluster, node: Node) -> str:
+    """A process in the network of the client pod on a node, to enter it by."""
+    pods = cluster.get("pods", "-l", "app=client")["items"]
+    return pod_process(node, next(p for p in pods if p["spec"]["nodeName"] == node.name))
+
+
+def pod_process(node: Node, pod: dict[str, t.Any]) -> str:
+    """A process in the network of a pod of the node, to enter it by."""
     container = pod["status"]["containerStatuses"][0]["containerID"].rsplit("/", 1)[1]
     return node.run(f"ctr -n k8s.io tasks ls | awk '$1 == \"{container}\" {{print $2}}'").strip()
 
@@ -39,7 +44,7 @@ def load(cluster: Cluster, node: Node, target: str, rate: float, protocol: str =
 
     :param protocol: C(tcp) is a request by HTTP, C(udp) a datagram and its answer
     """
-    process = pod_process(cluster, node)
+    process = client_process(cluster, node)
     stop = f"/tmp/load_client-{protocol}-{target}.stop"
     node.run(f"cat > /tmp/load_client.py && rm -f {stop}", stdin=_CLIENT.read_text(encoding="utf-8"))
     command = f"nsenter -t {process} -n python3 /tmp/load_client.py {protocol} {target} {rate} {stop}"
