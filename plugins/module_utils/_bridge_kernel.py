@@ -26,6 +26,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_expected
     Bridge,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kept import (
+    Carried,
     Kept,
     Place,
     read_kept,
@@ -79,7 +80,7 @@ class Kernel:
     bridge: Bridge | None = None
     places: frozenset[Place] = frozenset()
     bound: frozenset[str] = frozenset()
-    _ipvs: tuple[Kept, Kept, frozenset[Place]] | None = field(default=None, init=False)
+    _ipvs: tuple[Kept, dict[Carried, str], frozenset[Place]] | None = field(default=None, init=False)
 
     def read(self) -> BridgeState:
         """What there is. Loads nothing. Connections are those of the first look: they come and go meanwhile.
@@ -97,14 +98,15 @@ class Kernel:
             self._ipvs = self._look_at_ipvs(kept)
         return BridgeState(families, plane, self._limits(), kept, *self._ipvs)
 
-    def _look_at_ipvs(self, kept: Kept) -> tuple[Kept, Kept, frozenset[Place]]:
+    def _look_at_ipvs(self, kept: Kept) -> tuple[Kept, dict[Carried, str], frozenset[Place]]:
         served = read_served()
         if not served and not kept:
-            return frozenset(), frozenset(), served
+            return frozenset(), {}, served
         carried = read_carried(self.files, self.places | {(one.protocol, one.address) for one in kept})
         loose = is_loose(self.files)
-        ending = frozenset(one for one in carried if why_ending(one, self.bound, loose))
-        return carried - ending, ending, served
+        reasons = {one: why_ending(one, self.bound, loose) for one in carried}
+        ending = {one: reason for one, reason in reasons.items() if reason}
+        return carried - ending.keys(), ending, served
 
     def apply(self, plan: BridgePlan, limits: Limits | None = None) -> None:
         """Carry out a plan."""

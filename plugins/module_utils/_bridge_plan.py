@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kept import Kept, Place, lost
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kept import Carried, Kept, Place, lost
 from ansible_collections.netops.kube_proxy.plugins.module_utils._converge import Plan
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_compare import Difference, differences
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_model import (
@@ -53,7 +53,7 @@ class BridgeState:
     :param limits: of the unit that takes the bridge away; None where it does not run
     :param kept: the connections that the bridge keeps
     :param carried: those that IPVS carries, of our Services, and that can be kept
-    :param ending: those that cannot
+    :param ending: those that cannot, and why
     :param served: what IPVS serves
     """
 
@@ -62,7 +62,7 @@ class BridgeState:
     limits: Limits | None = None
     kept: Kept = frozenset()
     carried: Kept = frozenset()
-    ending: Kept = frozenset()
+    ending: t.Mapping[Carried, str] = field(default_factory=dict)
     served: frozenset[Place] = frozenset()
 
     @property

@@ -16,12 +16,11 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import 
     run_converging,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_carried import (
-    is_loose,
     read_served,
     words,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_expected import Bridge, bridge_of
-from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kept import Place, why_ending
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kept import Place
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kernel import Kernel
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_plan import (
     BridgePlan,
@@ -58,11 +57,11 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     node = node_with(state, params["node"] or own_name(files), read_node_addresses(files)).in_mode(params["mode"])
     bridge, limits = bridge_of(served_ports(state, node), node, params["mode"]), _limits(params, node)
     unread = _have_flows_readable(module, files) if read_served() else ""
-    bound = frozenset(map(str, node.addresses.bound))
-    kernel = Kernel(command_runner(module), files, bridge, _places(bridge, node), bound)
+    kernel = Kernel(
+        command_runner(module), files, bridge, _places(bridge, node), frozenset(map(str, node.addresses.bound))
+    )
     steps = Steps(kernel.read, partial(plan_present, bridge, limits), partial(kernel.apply, limits=limits))
-    report = partial(_report_present, bound=bound, loose=is_loose(files))
-    return {**run_converging(module, steps, render_state, report), "node": node.view.name, "unread": unread}
+    return {**run_converging(module, steps, render_state, _report_present), "node": node.view.name, "unread": unread}
 
 
 def _require_tools(module: AnsibleModule) -> None:
@@ -107,6 +106,6 @@ def _report(plan: BridgePlan) -> dict[str, t.Any]:
     return {"services": services(plane), "addresses": len(plane.entries), "kept": len(plan.after.kept)}
 
 
-def _report_present(plan: BridgePlan, bound: frozenset[str], loose: bool) -> dict[str, t.Any]:
-    ending = [{"connection": words(one), "reason": why_ending(one, bound, loose)} for one in sorted(plan.before.ending)]
+def _report_present(plan: BridgePlan) -> dict[str, t.Any]:
+    ending = [{"connection": words(one), "reason": reason} for one, reason in sorted(plan.before.ending.items())]
     return {**_report(plan), "ending": ending}
