@@ -15,7 +15,7 @@ import pytest
 
 from tests.labkit import Lab, Node, Run
 from tests.labkit.cluster import Cluster
-from tests.labkit.switching import is_right, procedure, states
+from tests.labkit.switching import is_right, procedure, states, succeeded
 
 NAMES = ("cp1", "w1")
 LAB = Lab("kubelab-e2e", ("--workers", "1"))
@@ -54,11 +54,6 @@ def worker(cluster: Cluster) -> Node:
 
 def switch(lab: Lab, mode: str, **options: t.Any) -> Run:
     return lab.playbook(f"playbooks/switch_to_{mode}.yml", switch_strategy="rolling", **options)
-
-
-def succeeded(run: Run) -> Run:
-    assert run.rc == 0, run.output
-    return run
 
 
 def start_in(lab: Lab, cluster: Cluster, mode: str) -> None:

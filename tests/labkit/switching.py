@@ -10,9 +10,9 @@ import json
 import re
 import typing as t
 
-from tests.labkit import Node
+from tests.labkit import Lab, Node, Run
 from tests.labkit.cluster import Cluster
-from tests.labkit.dataplane import verdict, wrong
+from tests.labkit.dataplane import verdict, with_catalogue, wrong
 from tests.labkit.state import state_of
 from tests.labkit.tutorial import KUBE_SVC
 
@@ -38,6 +38,31 @@ OF_IPTABLES = ("KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-CANARY", 
 OF_IPVS = ("KUBE-NODE-PORT", "KUBE-LOAD-BALANCER", "KUBE-IPVS", "KUBE-LOOP-BACK", "KUBE-6-", "KUBE-CLUSTER-IP")
 OF_BOTH = ("KUBE-SERVICES", "KUBE-POSTROUTING", "KUBE-MARK-MASQ", "KUBE-FORWARD", "KUBE-PROXY-FIREWALL")
 SYSTEM = ("-n", "kube-system")
+
+
+def with_others(lab: Lab, names: tuple[str, ...]) -> Cluster:
+    """A dual-stack cluster in iptables mode with what a switch is tried with: Services of every kind, other people's things, pods that ask."""
+    found = with_catalogue(lab, names)
+    found.apply("httpservice.yaml")
+    found.apply("nodeport.yaml")
+    found.wait_for_pods("http", 3)
+    found.wait_for_pods("client", len(names))
+    found.wait_for_mode("iptables")
+    found.wait_for_dns()
+    for node in found.nodes:
+        node.run(FOREIGN)
+    return found
+
+
+def switch(lab: Lab, mode: str, strategy: str = "rolling", **options: t.Any) -> Run:
+    """Into a mode, with that balancer excluded where kube-proxy would take it away."""
+    settings: dict[str, t.Any] = {"switch_settings": EXCLUDED} if mode == "ipvs" else {}
+    return lab.playbook(f"playbooks/switch_to_{mode}.yml", switch_strategy=strategy, **settings, **options)
+
+
+def succeeded(run: Run) -> Run:
+    assert run.rc == 0, run.output
+    return run
 
 
 def mine(node: Node) -> list[str]:
