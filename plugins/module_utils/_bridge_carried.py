@@ -22,6 +22,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
 
 _SYSCTLS = "/proc/sys/net/netfilter"
+LOOSE = f"{_SYSCTLS}/nf_conntrack_tcp_loose"
 _TIMEOUTS = {"tcp": ("nf_conntrack_tcp_timeout_established", 432000), "udp": ("nf_conntrack_udp_timeout_stream", 120)}
 """By protocol the kernel's setting for a connection that has been answered, and its default in seconds."""
 _PROTOCOLS = {number: name for name, number in NUMBERS.items()}
@@ -51,7 +52,7 @@ def read_served() -> frozenset[Place]:
 
 def is_loose(files: Files) -> bool:
     """Whether connection tracking takes up TCP connections in their middle."""
-    return (files.text(f"{_SYSCTLS}/nf_conntrack_tcp_loose") or "1").strip() != "0"
+    return (files.text(LOOSE) or "1").strip() != "0"
 
 
 def hand_over(files: Files, lost: Kept) -> None:

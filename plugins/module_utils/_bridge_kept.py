@@ -6,7 +6,7 @@
 
 When IPVS loses a connection it takes the flow out of connection tracking, too (C(ip_vs_conn_drop_conntrack) in
 C(net/netfilter/ipvs/ip_vs_nfct.c)). Connection tracking takes up a flow in its middle (C(tcp_new) in
-C(net/netfilter/nf_conntrack_proto_tcp.c), with C(tcp_loose), which is on by default), and asks the rules of nat as for a new one. Maps
+C(net/netfilter/nf_conntrack_proto_tcp.c), with C(nf_conntrack_tcp_loose), as it is meanwhile), and asks the rules of nat as for a new one. Maps
 answer for flows that were there: where a packet goes, from the client or to one that is masqueraded, and what source it has then.
 Whichever side speaks first is right. For those where nobody speaks connection tracking is told what it would have found.
 
@@ -34,9 +34,6 @@ AHEAD = 1
 
 OWN_ADDRESS = "the client is this node, by an address that goes with kube-ipvs0"
 NO_MIDDLE = "connection tracking does not take up an SCTP association in its middle"
-NOT_LOOSE = (
-    "net.netfilter.nf_conntrack_tcp_loose is 0, so that connection tracking does not take up a connection in its middle"
-)
 _HOOKS = (("prerouting", -110), ("output", -110), ("postrouting", 90))
 _LAST = 110
 """A priority behind all NAT, that of IPVS and of kube-proxy too."""
@@ -81,16 +78,14 @@ def lost(kept: Kept, now: Kept, served: t.Container[Place]) -> Kept:
     return frozenset(one for one in kept - now if (one.protocol, one.address) not in served)
 
 
-def why_ending(one: Carried, bound: t.Container[str], loose: bool) -> str:
+def why_ending(one: Carried, bound: t.Container[str]) -> str:
     """Why a connection ends with IPVS; empty where it can be kept.
 
     :param bound: the addresses of kube-ipvs0
     """
     if one.client.address in bound or one.seen.address in bound:
         return OWN_ADDRESS
-    if one.protocol == "sctp":
-        return NO_MIDDLE
-    return NOT_LOOSE if one.protocol == "tcp" and not loose else ""
+    return NO_MIDDLE if one.protocol == "sctp" else ""
 
 
 def places(ip: str, addr: str) -> tuple[list[str], list[str]]:

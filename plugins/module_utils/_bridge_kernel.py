@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _bridge_watch
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_carried import (
+    LOOSE,
     hand_over,
     is_loose,
     read_carried,
@@ -37,6 +38,8 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_plan imp
     HAND_OVER,
     KEEP,
     LOAD,
+    LOOSEN,
+    PUT_BACK,
     UNLOAD,
     UNWATCH,
     WATCH,
@@ -65,6 +68,7 @@ UNIT = f"{BRIDGE_TABLE}.service"
 FOLDER = "/run/netops-kube-proxy"
 _ANY = Settings(ahead=AHEAD)
 _PROGRAM, _LIMITS = f"{FOLDER}/bridge_watch.py", f"{FOLDER}/bridge.json"
+_SETTINGS = f"{FOLDER}/settings.json"
 
 
 @dataclass
@@ -96,15 +100,15 @@ class Kernel:
         kept = read_kept(found)
         if self._ipvs is None:
             self._ipvs = self._look_at_ipvs(kept)
-        return BridgeState(families, plane, self._limits(), kept, *self._ipvs)
+        loosened = self.files.exists(_SETTINGS)
+        return BridgeState(families, plane, self._limits(), kept, *self._ipvs, is_loose(self.files), loosened)
 
     def _look_at_ipvs(self, kept: Kept) -> tuple[Kept, dict[Carried, str], frozenset[Place]]:
         served = read_served()
         if not served and not kept:
             return frozenset(), {}, served
         carried = read_carried(self.files, self.places | {(one.protocol, one.address) for one in kept})
-        loose = is_loose(self.files)
-        reasons = {one: why_ending(one, self.bound, loose) for one in carried}
+        reasons = {one: why_ending(one, self.bound) for one in carried}
         ending = {one: reason for one, reason in reasons.items() if reason}
         return carried - ending.keys(), ending, served
 
@@ -116,6 +120,8 @@ class Kernel:
                 self._watch(limits)
             elif step == HAND_OVER:
                 hand_over(self.files, plan.before.lost)
+            elif step == LOOSEN:
+                self._loosen()
             elif step == LOAD and self.bridge:
                 self._nft(render(self.bridge, plan.after.kept), "The bridge could not be put up")
             elif step == KEEP and LOAD not in plan.operations:
@@ -123,6 +129,8 @@ class Kernel:
                 self._nft(render_kept(families, plan.after.kept), "The bridge could not keep connections")
             elif step == UNLOAD:
                 self._nft(render_removal(sorted(plan.before.families)), "The bridge could not be taken away")
+            elif step == PUT_BACK:
+                _bridge_watch.put_back(self.files.path(_SETTINGS))
             elif step == UNWATCH:
                 self._unwatch()
 
@@ -137,10 +145,15 @@ class Kernel:
         given = json.loads(self.files.text(_LIMITS) or "{}")
         return Limits(**{name: given[name] for name in Limits._fields}) if given.keys() >= set(Limits._fields) else None
 
+    def _loosen(self) -> None:
+        setting = self.files.path(LOOSE)
+        self._write(_SETTINGS, json.dumps({setting: self.files.text(LOOSE)}))
+        self._write(LOOSE, "1")
+
     def _watch(self, limits: Limits) -> None:
         os.makedirs(self.files.path(FOLDER), mode=0o700, exist_ok=True)
         self._write(_PROGRAM, inspect.getsource(_bridge_watch))
-        self._write(_LIMITS, json.dumps({**limits._asdict(), "tables": TABLES}))
+        self._write(_LIMITS, json.dumps({**limits._asdict(), "tables": TABLES, "settings": self.files.path(_SETTINGS)}))
         unit = [
             "systemd-run",
             "--quiet",

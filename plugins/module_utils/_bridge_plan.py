@@ -26,6 +26,7 @@ if t.TYPE_CHECKING:
 
 LOAD, KEEP, HAND_OVER, UNLOAD = "load", "keep", "hand over", "unload"
 WATCH, UNWATCH = "watch", "unwatch"
+LOOSEN, PUT_BACK = "loosen", "put back"
 _NAMED = 3
 
 
@@ -55,6 +56,8 @@ class BridgeState:
     :param carried: those that IPVS carries, of our Services, and that can be kept
     :param ending: those that cannot, and why
     :param served: what IPVS serves
+    :param loose: whether connection tracking takes up TCP connections in their middle
+    :param loosened: whether it does for the bridge's sake, and has to be told otherwise when that goes
     """
 
     families: frozenset[int] = frozenset()
@@ -64,6 +67,8 @@ class BridgeState:
     carried: Kept = frozenset()
     ending: t.Mapping[Carried, str] = field(default_factory=dict)
     served: frozenset[Place] = frozenset()
+    loose: bool = True
+    loosened: bool = False
 
     @property
     def lost(self) -> Kept:
@@ -83,6 +88,9 @@ def plan_present(bridge: Bridge, limits: Limits, state: BridgeState) -> BridgePl
             f"Have the node take the bridge away after {limits.hard} s, or from {limits.soft} s on once it is not needed",
         )
     todo.hand_over()
+    loosen = not state.loose and any(one.protocol == "tcp" for one in state.carried)
+    if loosen:
+        todo.add(LOOSEN, "Have net.netfilter.nf_conntrack_tcp_loose=1 meanwhile, instead of 0")
     found = differences(bridge.plane, state.plane)
     if not state.families:
         todo.add(LOAD, f"Put up the bridge: {_size(bridge.plane)}")
@@ -90,9 +98,8 @@ def plan_present(bridge: Bridge, limits: Limits, state: BridgeState) -> BridgePl
         todo.add(LOAD, f"Renew the bridge ({_size(bridge.plane)}): {_words(found)}")
     if state.kept != state.carried:
         todo.add(KEEP, f"Keep {len(state.carried)} connections that IPVS carries, instead of {len(state.kept)}")
-    return todo.plan(
-        replace(state, families=frozenset(bridge.families), plane=bridge.plane, limits=limits, kept=state.carried)
-    )
+    after = replace(state, families=frozenset(bridge.families), plane=bridge.plane, limits=limits, kept=state.carried)
+    return todo.plan(replace(after, loose=True, loosened=True) if loosen else after)
 
 
 def plan_absent(state: BridgeState) -> BridgePlan:
@@ -101,6 +108,8 @@ def plan_absent(state: BridgeState) -> BridgePlan:
     todo.hand_over()
     if state.families:
         todo.add(UNLOAD, f"Take the bridge away: {_size(state.plane)}")
+    if state.loosened:
+        todo.add(PUT_BACK, "Have net.netfilter.nf_conntrack_tcp_loose=0 again")
     if state.limits is not None:
         todo.add(UNWATCH, "End what watches over the bridge")
     return todo.plan(BridgeState())

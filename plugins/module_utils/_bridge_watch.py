@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import subprocess
 import sys
@@ -65,9 +66,27 @@ def fetch(address: str) -> t.Callable[[str], str]:
     return get
 
 
+def put_back(path: str) -> None:
+    """Have settings of the kernel as they were before the bridge. The file names them with the values that they had, and goes; there is none when
+    nothing was set."""
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            before = json.load(file)
+        for setting, value in before.items():
+            with open(setting, "w", encoding="utf-8") as file:
+                file.write(value)
+        os.unlink(path)
+
+
 def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         limits = json.load(file)
+    watch(limits)
+    put_back(limits["settings"])
+
+
+def watch(limits: t.Mapping[str, t.Any]) -> None:
+    """Take the bridge away in time, unless somebody else does."""
     begun, seen = time.monotonic(), False
     get = fetch(limits["metrics"])
     while True:

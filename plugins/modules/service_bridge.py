@@ -20,6 +20,8 @@ description:
   - A connection that IPVS carries ends when IPVS goes, and its flow in connection tracking with it. The bridge knows those that there are when it is put up
     or renewed, and gives their packets the same server and the same source afterwards. Once IPVS has gone, the next run of this module hands them to
     connection tracking, idle ones too. Repeat the task right before IPVS goes, and right after.
+  - Where connection tracking does not take up connections in their middle (C(net.netfilter.nf_conntrack_tcp_loose=0)), it does as long as the bridge keeps
+    any, and not afterwards.
   - What cannot be kept is returned before it ends, in check mode too.
   - A bridge knows what the API said when it was put up. Repeat the task while it is up, with what the API says then.
   - A transient unit of systemd on the node takes the bridge away when nobody else does, and says so in the journal. A reboot leaves nothing of it.

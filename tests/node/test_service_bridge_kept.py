@@ -102,6 +102,17 @@ def bare(node: Node) -> t.Iterator[Node]:
 HOLDERS = [(name, address) for name in CLIENTS for address in (WEB, WEB6)]
 
 
+LOOSE = "net.netfilter.nf_conntrack_tcp_loose"
+
+
+@pytest.fixture
+def strict(ipvs: Node) -> t.Iterator[Node]:
+    """Connection tracking takes up no connection in its middle."""
+    ipvs.run(f"sysctl -qw {LOOSE}=0")
+    yield ipvs
+    ipvs.run(f"sysctl -qw {LOOSE}=1")
+
+
 @pytest.fixture
 def ipvs(bare: Node) -> t.Iterator[Node]:
     """IPVS as kube-proxy has it."""
@@ -180,3 +191,30 @@ def test_they_are_kept_while_the_bridge_is_up(ipvs: Node) -> None:
     ipvs.module(MODULE, WANTED)
     have_ipvs_go(ipvs)
     assert broken(outcome(ipvs, HOLDERS)) == []
+
+
+def setting(node: Node) -> str:
+    return node.run(f"sysctl -n {LOOSE}").strip()
+
+
+def test_what_connection_tracking_would_not_take_up_is_kept(strict: Node) -> None:
+    hold(strict, "pod", WEB, WAYS)
+    assert (
+        "Have net.netfilter.nf_conntrack_tcp_loose=1 meanwhile, instead of 0"
+        in strict.module(MODULE, WANTED)["actions"]
+    )
+    assert setting(strict) == "1"
+    assert not strict.module(MODULE, WANTED)["changed"]
+    have_ipvs_go(strict)
+    assert broken(outcome(strict, [("pod", WEB)])) == []
+    strict.module(MODULE, {"state": "absent"})
+    assert setting(strict) == "0"
+
+
+def test_a_setting_is_put_back_by_the_node_itself(strict: Node) -> None:
+    hold(strict, "pod", WEB, ["idle"])
+    strict.module(MODULE, {**WANTED, "soft_limit": 1, "hard_limit": 60})
+    assert setting(strict) == "1"
+    strict.wait("the node to take the bridge away", "! systemctl is-active netops-kube-proxy-bridge")
+    assert setting(strict) == "0"
+    assert strict.module(MODULE, {"state": "absent"})["actions"] == []

@@ -18,6 +18,8 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_plan imp
     HAND_OVER,
     KEEP,
     LOAD,
+    LOOSEN,
+    PUT_BACK,
     UNLOAD,
     BridgeState,
     plan_absent,
@@ -112,19 +114,28 @@ def test_what_is_kept_is_read_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "bound", "loose", "words"),
+    ("one", "bound", "words"),
     [
-        (PLAIN, set(), True, ""),
-        (SIX, set(), False, ""),
-        (PLAIN, set(), False, "nf_conntrack_tcp_loose is 0"),
-        (PLAIN._replace(client=End("10.96.0.10", 1)), {"10.96.0.10"}, True, "the client is this node"),
-        (PLAIN._replace(seen=End("10.96.0.10", 1)), {"10.96.0.10"}, True, "the client is this node"),
-        (PLAIN._replace(protocol="sctp"), set(), True, "SCTP"),
+        (PLAIN, set(), ""),
+        (PLAIN._replace(client=End("10.96.0.10", 1)), {"10.96.0.10"}, "the client is this node"),
+        (PLAIN._replace(seen=End("10.96.0.10", 1)), {"10.96.0.10"}, "the client is this node"),
+        (PLAIN._replace(protocol="sctp"), set(), "SCTP"),
     ],
 )
-def test_what_cannot_be_kept(one: Carried, bound: set[str], loose: bool, words: str) -> None:
-    assert words in kept.why_ending(one, bound, loose)
-    assert bool(words) == bool(kept.why_ending(one, bound, loose))
+def test_what_cannot_be_kept(one: Carried, bound: set[str], words: str) -> None:
+    assert words in kept.why_ending(one, bound)
+    assert bool(words) == bool(kept.why_ending(one, bound))
+
+
+def test_a_setting_is_changed_for_those_that_need_it_and_put_back() -> None:
+    strict = replace(up(WANTED), loose=False, served=SERVED)
+    assert plan_present(WANTED, LIMITS, strict).operations == ()
+    assert plan_present(WANTED, LIMITS, replace(strict, carried=frozenset({SIX}))).operations == (KEEP,)
+    plan = plan_present(WANTED, LIMITS, replace(strict, carried=frozenset({PLAIN})))
+    assert plan.operations == (LOOSEN, KEEP)
+    assert plan_present(WANTED, LIMITS, plan.after).operations == ()
+    assert PUT_BACK in plan_absent(plan.after).operations
+    assert PUT_BACK not in plan_absent(strict).operations
 
 
 def test_connections_come_and_go_while_ipvs_serves() -> None:
