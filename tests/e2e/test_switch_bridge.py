@@ -8,6 +8,7 @@ ones all the time, and ones that are held over the whole run, in every way of us
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 import typing as t
 from contextlib import ExitStack, contextmanager
@@ -15,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.labkit import Lab, Node, Run
+from tests.labkit import Lab, Node, Run, within
 from tests.labkit import held as program
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import verdict, with_catalogue, wrong
-from tests.labkit.load import Figures, client_process, load, pod_process
+from tests.labkit.load import Figures, client_process, load, load_from_outside, pod_process
+from tests.labkit.replaced import pods_replaced
 from tests.labkit.switching import left_of_others
 
 NAMES = ("cp1", "w1")
@@ -29,6 +31,10 @@ LAB = Lab("kubelab-e2e", ("--workers", "1"))
 CIRCLE = ("ipvs", "nftables", "ipvs", "iptables", "nftables", "iptables")
 WAYS = ("idle", "asked", "told", "told-later", "bulk")
 RATE = 50 / 6
+BALANCED = {"allowed": "203.0.113.21", "refused": "203.0.113.22"}
+# By the words for it, what a client beside the nodes reaches, and what it may never reach, on the worker that moves.
+OPEN = {"in the source range": "203.0.113.21:80", "by the NodePort where the pod is": "10.34.0.10:30881"}
+CLOSED = {"not in the source range": "203.0.113.22:80", "by the NodePort where none is": "10.34.0.11:30881"}
 Object = dict[str, t.Any]
 
 
@@ -37,7 +43,12 @@ def cluster(lab: Lab) -> Cluster:
     found = with_catalogue(lab, NAMES)
     for name in ("httpservice.yaml", "bridge.yaml"):
         found.apply(name)
-    found.wait_for_pods("http", 3)
+    for name, address in BALANCED.items():
+        status = {"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}
+        found.kubectl("patch", "service", name, "--subresource=status", "-p", json.dumps(status))
+        subprocess.run([*within(lab.name), "ip", "route", "add", address, "via", "10.34.0.11"], check=True)
+    for app, count in (("http", 3), ("local", 1), ("replaced", 2)):
+        found.wait_for_pods(app, count)
     found.wait_for_pods("client", len(NAMES))
     found.wait_for_mode("iptables")
     found.wait_for_dns()
@@ -118,6 +129,12 @@ def requests(cluster: Cluster) -> t.Iterator[dict[str, Figures]]:
         }
 
 
+@contextmanager
+def from_outside(lab: Lab, targets: t.Mapping[str, str]) -> t.Iterator[dict[str, Figures]]:
+    with ExitStack() as stack:
+        yield {how: stack.enter_context(load_from_outside(lab, target, 2)) for how, target in targets.items()}
+
+
 def summary(sent: t.Mapping[str, Figures], connections: t.Sequence[Object], seconds: float) -> Object:
     broken = [one for one in connections if not one["unbroken"]]
     return {
@@ -141,11 +158,21 @@ def switched(lab: Lab, mode: str, bridge: str) -> Run:
 @pytest.mark.parametrize(("number", "mode"), list(enumerate(CIRCLE)))
 def test_nothing_is_lost(lab: Lab, cluster: Cluster, figures: Object, number: int, mode: str) -> None:
     old = cluster.nodes[1].run("curl -s 127.0.0.1:10249/proxyMode")
-    with held(cluster) as connections, requests(cluster) as sent:
+    replaced = cluster.service("replaced")["spec"]["clusterIP"]
+    with (
+        held(cluster) as connections,
+        requests(cluster) as sent,
+        from_outside(lab, OPEN) as reached,
+        from_outside(lab, CLOSED) as closed,
+        load(cluster, cluster.nodes[1], f"{replaced}:80", 4) as to_replaced,
+        pods_replaced(cluster, "replaced", 2) as gone,
+    ):
         run = switched(lab, mode, "require")
-    found = summary(sent, connections, run.seconds)
-    figures[f"{number + 1}. from {old} to {mode}, with a bridge"] = found
+    found = summary({**sent, **reached, "pods that are replaced": to_replaced}, connections, run.seconds)
+    figures[f"{number + 1}. from {old} to {mode}, with a bridge"] = {**found, "pods replaced": len(gone)}
     assert (found["failed"], found["broken"]) == ({}, 0), found
+    assert [(how, one.values["answered"]) for how, one in closed.items()] == [(how, 0) for how in CLOSED]
+    assert gone
     for node in cluster.nodes:
         assert left_of_others(node, mode) == []
         assert wrong(verdict(cluster, node)) == []

@@ -142,6 +142,11 @@ def killed(process: int) -> None:
     os.killpg(process, signal.SIGKILL)
 
 
+def within(lab: str) -> list[str]:
+    """What runs a command in the lab's own network, where nodes are reached as from outside of the cluster."""
+    return [*([] if os.geteuid() == 0 else ["sudo", "-nE"]), "ip", "netns", "exec", lab]
+
+
 def run_ansible(
     lab: str, command: str, *arguments: str, follow: bool = False, inside: bool = False, at: Event | None = None
 ) -> Run:
@@ -150,7 +155,7 @@ def run_ansible(
     :param at: a task, and what is done when it begins for the first time (it is given the controller's process id)
     :param inside: with the controller in the lab's own network, where the API server can be reached without a node
     """
-    enter = [*([] if os.geteuid() == 0 else ["sudo", "-nE"]), "ip", "netns", "exec", lab] if inside else []
+    enter = within(lab) if inside else []
     with tempfile.TemporaryDirectory() as scratch:
         results = Path(scratch) / "results"
         started = time.monotonic()

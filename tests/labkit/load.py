@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
+import tempfile
 import typing as t
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.labkit import ROOT, Node
+from tests.labkit import ROOT, Lab, Node, within
 from tests.labkit.cluster import Cluster
 
 _CLIENT = Path(__file__).with_name("load_client.py")
@@ -48,16 +50,29 @@ def load(cluster: Cluster, node: Node, target: str, rate: float, protocol: str =
     stop = f"/tmp/load_client-{protocol}-{target}.stop"
     node.run(f"cat > /tmp/load_client.py && rm -f {stop}", stdin=_CLIENT.read_text(encoding="utf-8"))
     command = f"nsenter -t {process} -n python3 /tmp/load_client.py {protocol} {target} {rate} {stop}"
-    client = subprocess.Popen(
-        [str(ROOT / "lab" / "lab"), "--name", node.lab, "ssh", node.name, command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    with _running(
+        [str(ROOT / "lab" / "lab"), "--name", node.lab, "ssh", node.name, command], lambda: node.run(f"touch {stop}")
+    ) as figures:
+        yield figures
+
+
+@contextmanager
+def load_from_outside(lab: Lab, target: str, rate: float) -> t.Iterator[Figures]:
+    """The same by HTTP from outside of the cluster, beside the nodes."""
+    with tempfile.TemporaryDirectory() as folder:
+        stop = Path(folder) / "stop"
+        command = [*within(lab.name), sys.executable, str(_CLIENT), "tcp", target, str(rate), str(stop)]
+        with _running(command, stop.touch) as figures:
+            yield figures
+
+
+@contextmanager
+def _running(command: t.Sequence[str], stop: t.Callable[[], object]) -> t.Iterator[Figures]:
+    client = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     figures = Figures()
     try:
         yield figures
     finally:
-        node.run(f"touch {stop}")
+        stop()
         out, _ = client.communicate(timeout=120)
         figures.values.update(json.loads(out))
