@@ -37,14 +37,19 @@ class Runner(t.Protocol):
 
 
 def command_runner(module: AnsibleModule) -> Runner:
-    """A runner that finds programs as Ansible does: a missing binary is C(rc=127), one that cannot be run C(rc=126).
+    """A runner that finds programs as Ansible does."""
+    return runner(module.get_bin_path)
+
+
+def runner(find: t.Callable[[str], str | None]) -> Runner:
+    """A runner that finds programs by C(find): a missing binary is C(rc=127), one that cannot be run C(rc=126).
 
     C(AnsibleModule.run_command) has a hook run in each child, which makes Python copy the page tables of this process: to start
     a program beside 100 MB of values then takes ten times as long.
     """
 
     def run(argv: t.Sequence[str], stdin: str | None = None) -> CommandResult:
-        program = module.get_bin_path(argv[0])
+        program = find(argv[0])
         if program is None:
             return CommandResult(127, "", f"{argv[0]}: command not found")
         try:

@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import sys
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.netops.kube_proxy.plugins.module_utils import _bridge_watch
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_carried import (
     LOOSE,
     hand_over,
@@ -67,7 +65,7 @@ if t.TYPE_CHECKING:
 UNIT = f"{BRIDGE_TABLE}.service"
 FOLDER = "/run/netops-kube-proxy"
 _ANY = Settings(ahead=AHEAD)
-_PROGRAM, _LIMITS = f"{FOLDER}/bridge_watch.py", f"{FOLDER}/bridge.json"
+_PROGRAM, _LIMITS = f"{FOLDER}/bridge_watch.zip", f"{FOLDER}/bridge.json"
 _SETTINGS = f"{FOLDER}/settings.json"
 
 
@@ -77,6 +75,7 @@ class Kernel:
 
     :param places: whose connections are to be kept while IPVS carries them
     :param bound: the addresses of kube-ipvs0
+    :param program: what watches over it, as C(python3) runs it
     """
 
     runner: Runner
@@ -84,6 +83,7 @@ class Kernel:
     bridge: Bridge | None = None
     places: frozenset[Place] = frozenset()
     bound: frozenset[str] = frozenset()
+    program: t.Callable[[], bytes] = bytes
     _ipvs: tuple[Kept, dict[Carried, str], frozenset[Place]] | None = field(default=None, init=False)
 
     def read(self) -> BridgeState:
@@ -130,9 +130,14 @@ class Kernel:
             elif step == UNLOAD:
                 self._nft(render_removal(sorted(plan.before.families)), "The bridge could not be taken away")
             elif step == PUT_BACK:
-                _bridge_watch.put_back(self.files.path(_SETTINGS))
+                self._put_back()
             elif step == UNWATCH:
                 self._unwatch()
+
+    def remove(self) -> None:
+        """Take it away unread. No connection is handed over."""
+        self._nft(render_removal((4, 6)), "The bridge could not be taken away")
+        self._put_back()
 
     def _nft(self, text: str, failed: str) -> None:
         result = self.runner(["nft", "-f", "-"], text)
@@ -142,18 +147,23 @@ class Kernel:
     def _limits(self) -> Limits | None:
         if self.runner(["systemctl", "is-active", "--quiet", UNIT]).rc != 0:
             return None
-        given = json.loads(self.files.text(_LIMITS) or "{}")
-        return Limits(**{name: given[name] for name in Limits._fields}) if given.keys() >= set(Limits._fields) else None
+        given = self.files.text(_LIMITS)
+        return Limits(**json.loads(given)) if given else None
 
     def _loosen(self) -> None:
-        setting = self.files.path(LOOSE)
-        self._write(_SETTINGS, json.dumps({setting: self.files.text(LOOSE)}))
+        self._write(_SETTINGS, json.dumps({LOOSE: self.files.text(LOOSE)}))
         self._write(LOOSE, "1")
+
+    def _put_back(self) -> None:
+        for setting, value in json.loads(self.files.text(_SETTINGS) or "{}").items():
+            self._write(setting, value)
+        if self.files.exists(_SETTINGS):
+            os.unlink(self.files.path(_SETTINGS))
 
     def _watch(self, limits: Limits) -> None:
         os.makedirs(self.files.path(FOLDER), mode=0o700, exist_ok=True)
-        self._write(_PROGRAM, inspect.getsource(_bridge_watch))
-        self._write(_LIMITS, json.dumps({**limits._asdict(), "tables": TABLES, "settings": self.files.path(_SETTINGS)}))
+        self._write(_PROGRAM, self.program())
+        self._write(_LIMITS, json.dumps(limits._asdict()))
         unit = [
             "systemd-run",
             "--quiet",
@@ -172,10 +182,10 @@ class Kernel:
     def _unwatch(self) -> None:
         self.runner(["systemctl", "stop", UNIT])
 
-    def _write(self, path: str, text: str) -> None:
+    def _write(self, path: str, content: bytes | str) -> None:
         opened = os.open(self.files.path(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(opened, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(opened, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
 
 
 def _said(result: CommandResult) -> str:

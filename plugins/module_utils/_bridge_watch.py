@@ -2,114 +2,117 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What runs on a node beside a bridge and takes it away when nobody else does. A program of its own: C(_bridge_work) hands its source to
+"""What runs on a node beside a bridge and takes it away when nobody else does. A program of its own: C(_bridge_work) hands it to
 systemd. Private to this collection.
-
-    python3 bridge_watch.py LIMITS.json
 
 It ends when the tables are gone, whoever removed them.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
-import re
-import subprocess
+import shutil
 import sys
 import time
 import typing as t
-from contextlib import closing
+from dataclasses import replace
+
+from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import runner
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_expected import TABLES
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_kernel import Kernel
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_plan import Limits, plan_absent
+from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import KubeProxyError
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status import (
+    parse_metrics,
+    parse_mode,
+    read_sync,
+)
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_http import (
+    Answer,
+    get,
+    parse_endpoint,
+)
+
+if t.TYPE_CHECKING:
+    from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import Runner
 
 PAUSE = 2.0
 GRACE = 60.0
 """How long nothing may be there at the beginning: the watch begins before the bridge."""
+_METRICS_PORT = 10249
 
-_SYNC = re.compile(r"^kubeproxy_sync_proxy_rules_last_timestamp_seconds(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
-_START = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)
+Ask = t.Callable[[str], Answer]
 
 
-def is_ready(limits: t.Mapping[str, t.Any], get: t.Callable[[str], str]) -> bool:
+def is_ready(limits: Limits, ask: Ask) -> bool:
     """Whether the mode is there that the bridge waits for, and has synced every family once.
 
-    :param get: what kube-proxy answers to a path; empty when it does not
+    :param ask: kube-proxy's answer to a path
     """
-    if not limits["metrics"] or not limits["entering"] or get("/proxyMode").strip() != limits["entering"]:
+    mode = ask("/proxyMode")
+    if not limits.entering or not mode.ok or parse_mode(mode.body) != limits.entering:
         return False
-    metrics = get("/metrics")
-    syncs, start = [float(one) for one in _SYNC.findall(metrics)], _START.search(metrics)
-    return bool(syncs) and start is not None and min(syncs) > float(start.group(1))
+    metrics = ask("/metrics")
+    return metrics.ok and read_sync(parse_metrics(metrics.body)).synced is True
 
 
-def reason_to_end(age: float, ready: t.Callable[[], bool], limits: t.Mapping[str, t.Any]) -> str:
+def reason_to_end(age: float, ready: t.Callable[[], bool], limits: Limits) -> str:
     """Why the bridge has to go now; empty while it may stay."""
-    if age >= limits["hard"]:
-        return f"it was up for {limits['hard']} s, its hard limit"
-    if age >= limits["soft"] and ready():
-        return f"kube-proxy runs in {limits['entering']} mode, and the run that put it up did not take it away"
+    if age >= limits.hard:
+        return f"it was up for {limits.hard} s, its hard limit"
+    if age >= limits.soft and ready():
+        return f"kube-proxy runs in {limits.entering} mode, and the run that put it up did not take it away"
     return ""
 
 
-def fetch(address: str) -> t.Callable[[str], str]:
-    """What asks kube-proxy there."""
+def asker(address: str) -> Ask:
+    """What asks kube-proxy there; without an address nobody answers.
 
-    def get(path: str) -> str:
-        try:
-            with closing(http.client.HTTPConnection(address, timeout=5)) as connection:
-                connection.request("GET", path)
-                answer = connection.getresponse()
-                return answer.read().decode("utf-8", "replace") if answer.status == http.client.OK else ""
-        except (OSError, ValueError, http.client.HTTPException):
+    :raises InvalidInput: when it is none
+    """
+    endpoint = parse_endpoint("metrics_address", address, _METRICS_PORT)
+    return lambda path: get(endpoint, path) if endpoint else Answer("")
+
+
+def watch(limits: Limits, run: Runner) -> str:
+    """Wait until the bridge has to go, and say why; empty when it has gone without us."""
+    ask, begun, seen = asker(limits.metrics), time.monotonic(), False
+    while True:
+        age = time.monotonic() - begun
+        # Names alone cost nothing, however much is in the tables.
+        listed = run(["nft", "list", "tables"])
+        there = {" ".join(["table", *one]) for one in TABLES} & set(listed.out.splitlines())
+        seen = seen or bool(there)
+        if listed.rc == 0 and not there and (seen or age > GRACE):
             return ""
+        reason = reason_to_end(age, lambda: is_ready(limits, ask), limits)
+        if there and reason:
+            return reason
+        time.sleep(PAUSE)
 
-    return get
 
-
-def put_back(path: str) -> None:
-    """Have settings of the kernel as they were before the bridge. The file names them with the values that they had, and goes; there is none when
-    nothing was set."""
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            before = json.load(file)
-        for setting, value in before.items():
-            with open(setting, "w", encoding="utf-8") as file:
-                file.write(value)
-        os.unlink(path)
+def take_away(kernel: Kernel) -> None:
+    """As the module does it, but for this program itself. A bridge that cannot be read goes all the same."""
+    try:
+        plan = plan_absent(replace(kernel.read(), limits=None))
+        kernel.apply(plan)
+        _say(plan.actions)
+    except KubeProxyError as error:
+        _say([str(error), "Take the tables of the bridge away as they are"])
+        kernel.remove()
 
 
 def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
-        limits = json.load(file)
-    watch(limits)
-    put_back(limits["settings"])
+        limits = Limits(**json.load(file))
+    run = runner(shutil.which)
+    reason = watch(limits, run)
+    if reason:
+        _say([f"Taking the bridge away: {reason}."])
+    take_away(Kernel(run, Files()))
 
 
-def watch(limits: t.Mapping[str, t.Any]) -> None:
-    """Take the bridge away in time, unless somebody else does."""
-    begun, seen = time.monotonic(), False
-    get = fetch(limits["metrics"])
-    while True:
-        age = time.monotonic() - begun
-        # Names alone cost nothing, however much is in the tables.
-        listed = _nft("list", "tables")
-        names = listed.stdout.decode("utf-8", "replace").splitlines()
-        there = [one for one in limits["tables"] if " ".join(["table", *one]) in names]
-        seen = seen or bool(there)
-        if listed.returncode == 0 and not there and (seen or age > GRACE):
-            return
-        reason = reason_to_end(age, lambda: is_ready(limits, get), limits)
-        if there and reason:
-            sys.stdout.write(f"Taking the bridge away: {reason}.\n")
-            sys.stdout.flush()
-            for table in there:
-                _nft("delete", "table", *table)
-        time.sleep(PAUSE)
-
-
-def _nft(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["nft", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
-
-
-if __name__ == "__main__":
-    main()
+def _say(lines: t.Iterable[str]) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()

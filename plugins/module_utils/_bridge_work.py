@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 from functools import partial
 
+from ansible_collections.netops.kube_proxy.plugins.module_utils import _bridge_watch
 from ansible_collections.netops.kube_proxy.plugins.module_utils import _cluster_state as state_of
 from ansible_collections.netops.kube_proxy.plugins.module_utils._ansible import (
     command_runner,
@@ -38,6 +39,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_expec
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_look import own_name, read_node_addresses
 from ansible_collections.netops.kube_proxy.plugins.module_utils._errors import InvalidInput, KubeProxyError
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kmod_read import Files
+from ansible_collections.netops.kube_proxy.plugins.module_utils._program import packed
 from ansible_collections.netops.kube_proxy.plugins.module_utils._service_model_node import Node, node_with
 
 if t.TYPE_CHECKING:
@@ -58,7 +60,12 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     bridge, limits = bridge_of(served_ports(state, node), node, params["mode"]), _limits(params, node)
     unread = _have_flows_readable(module, files) if read_served() else ""
     kernel = Kernel(
-        command_runner(module), files, bridge, _places(bridge, node), frozenset(map(str, node.addresses.bound))
+        command_runner(module),
+        files,
+        bridge,
+        _places(bridge, node),
+        frozenset(map(str, node.addresses.bound)),
+        partial(packed, _bridge_watch),
     )
     steps = Steps(kernel.read, partial(plan_present, bridge, limits), partial(kernel.apply, limits=limits))
     return {**run_converging(module, steps, render_state, _report_present), "node": node.view.name, "unread": unread}
@@ -97,8 +104,10 @@ def _limits(params: t.Mapping[str, t.Any], node: Node) -> Limits:
     soft, hard = params["soft_limit"], params["hard_limit"]
     if not 0 < soft <= hard:
         raise InvalidInput("soft_limit must be above 0 and not above hard_limit", f"they are {soft} and {hard} seconds")
-    metrics = params["metrics_address"]
-    return Limits(params["entering"], node.config["metricsBindAddress"] if metrics is None else metrics, soft, hard)
+    given = params["metrics_address"]
+    metrics = node.config["metricsBindAddress"] if given is None else given
+    _bridge_watch.asker(metrics)
+    return Limits(params["entering"], metrics, soft, hard)
 
 
 def _report(plan: BridgePlan) -> dict[str, t.Any]:

@@ -28,6 +28,7 @@ POD, SERVER, CLIENT = (
     ("203.0.113.7", "2001:db8::7"),
 )
 WAYS = ["idle", "asked", "told", "told-later", "bulk"]
+LOOSE = "net.netfilter.nf_conntrack_tcp_loose"
 CLIENTS = {"pod": POD, "server": SERVER, "client": CLIENT}
 """A pod, the endpoint itself, and a client outside: the last two are masqueraded."""
 
@@ -100,9 +101,6 @@ def bare(node: Node) -> t.Iterator[Node]:
 
 
 HOLDERS = [(name, address) for name in CLIENTS for address in (WEB, WEB6)]
-
-
-LOOSE = "net.netfilter.nf_conntrack_tcp_loose"
 
 
 @pytest.fixture
@@ -190,6 +188,16 @@ def test_they_are_kept_while_the_bridge_is_up(ipvs: Node) -> None:
         hold(ipvs, name, address, WAYS)
     ipvs.module(MODULE, WANTED)
     have_ipvs_go(ipvs)
+    assert broken(outcome(ipvs, HOLDERS)) == []
+
+
+def test_idle_ones_are_kept_when_the_node_takes_the_bridge_away(ipvs: Node) -> None:
+    for name, address in HOLDERS:
+        hold(ipvs, name, address, WAYS)
+    ipvs.module(MODULE, {**WANTED, "soft_limit": 1, "hard_limit": 60})
+    have_ipvs_go(ipvs)
+    ipvs.wait("the node to take the bridge away", "! systemctl is-active netops-kube-proxy-bridge")
+    assert ipvs.module(MODULE, {"state": "absent"})["actions"] == []
     assert broken(outcome(ipvs, HOLDERS)) == []
 
 

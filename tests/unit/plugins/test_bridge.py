@@ -27,8 +27,9 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_plan imp
     render_state,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_render import render, render_removal
-from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_watch import is_ready, reason_to_end
+from ansible_collections.netops.kube_proxy.plugins.module_utils._bridge_watch import asker, is_ready, reason_to_end
 from ansible_collections.netops.kube_proxy.plugins.module_utils._dataplane_expected import served_ports
+from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_http import Answer
 from tests.unit.plugins.kube_dataplanes import DETECTOR, THE_NODE, golden, lines, the_node
 from tests.unit.plugins.kube_services import (
     NODE,
@@ -231,14 +232,14 @@ def metrics(*syncs: float) -> str:
     ],
 )
 def test_the_new_mode_is_ready_once_every_family_is_synced(mode: str, text: str, ready: bool) -> None:
-    answers = {"/proxyMode": f"{mode}\n", "/metrics": text}
-    assert is_ready(LIMITS._asdict(), answers.__getitem__) is ready
+    answers = {"/proxyMode": Answer("", 200, f"{mode}\n"), "/metrics": Answer("", 200, text)}
+    assert is_ready(LIMITS, answers.__getitem__) is ready
+    assert is_ready(LIMITS._replace(entering=""), answers.__getitem__) is False
 
 
-def test_nobody_is_asked_who_does_not_answer() -> None:
-    nobody: dict[str, str] = {}
-    assert is_ready(LIMITS._replace(metrics="")._asdict(), nobody.__getitem__) is False
-    assert is_ready(LIMITS._replace(entering="")._asdict(), nobody.__getitem__) is False
+def test_who_does_not_answer_is_not_ready() -> None:
+    assert is_ready(LIMITS, asker("")) is False
+    assert is_ready(LIMITS, lambda _path: Answer("", 500, "nftables")) is False
 
 
 @pytest.mark.parametrize(
@@ -253,6 +254,6 @@ def test_nobody_is_asked_who_does_not_answer() -> None:
     ],
 )
 def test_when_the_node_takes_it_away(age: float, ready: bool, words: str) -> None:
-    reason = reason_to_end(age, lambda: ready, LIMITS._asdict())
+    reason = reason_to_end(age, lambda: ready, LIMITS)
     assert words in reason
     assert bool(reason) is bool(words)
