@@ -33,9 +33,9 @@ class Mirror:
     uri: str
     signed_by: str = KEYRING
 
-    def sources(self) -> str:
-        """A deb822 sources file for the node's release."""
-        return f"Types: deb\nURIs: {self.uri}\nSuites: {SUITE} {BACKPORTS}\nComponents: main\nSigned-By: {self.signed_by}\n"
+    def sources(self, suites: str = f"{SUITE} {BACKPORTS}") -> str:
+        """A deb822 sources file, for the node's release if no other is named."""
+        return f"Types: deb\nURIs: {self.uri}\nSuites: {suites}\nComponents: main\nSigned-By: {self.signed_by}\n"
 
 
 def host_mirror(etc: Path = Path("/etc/apt")) -> Mirror:
@@ -109,11 +109,11 @@ class PrivateApt:
             *("-o", "Acquire::Retries=3"),
         ]
 
-    def update(self, mirror: Mirror) -> None:
-        """Fetch the package lists of the node's release."""
+    def update(self, sources: str) -> None:
+        """Fetch the package lists."""
         for name in ("lists/partial", "cache/archives/partial"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        self.sources.write_text(mirror.sources(), encoding="utf-8")
+        self.sources.write_text(sources, encoding="utf-8")
         self.log.run(["apt-get", *self.options(), "update"])
 
     def versions(self, package: str) -> list[str]:

@@ -68,7 +68,7 @@ def build(bench: Bench) -> None:
 def fetch(bench: Bench) -> Path:
     """Unpack Debian's kernel sources."""
     apt = PrivateApt(bench.work / "apt", bench.log)
-    apt.update(host_mirror())
+    apt.update(host_mirror().sources())
     package = f"linux-source-{RELEASE}"
     versions = apt.versions(package)
     if not versions:

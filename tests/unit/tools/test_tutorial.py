@@ -94,9 +94,18 @@ def test_what_matters_is_a_difference(old: str, new: str) -> None:
     assert differences(old, new) != []
 
 
+def tutorial() -> str:
+    return (ROOT / "docs" / "tutorial.md").read_text("utf-8")
+
+
 def test_every_command_of_the_tutorial_is_played() -> None:
-    page = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
+    page = tutorial()
     consoles = [block["console"] for block in PLAYED.finditer(page) if block["console"] is not None]
     assert len(consoles) == page.count("```console\n")
     assert all(LINE.match(console) for console in consoles)
     assert page.count("<!-- ") == sum(block["console"] is None for block in PLAYED.finditer(page))
+
+
+def test_every_picture_of_the_tutorial_is_drawn() -> None:
+    drawn = [block["drawn"] for block in PLAYED.finditer(tutorial()) if block["drawn"] is not None]
+    assert [one.startswith("flowchart") for one in drawn] == [True] * 3
