@@ -28,9 +28,8 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def node() -> t.Iterator[Node]:
-    """One bare lab node, kept for the whole run; each process of the tests has its own."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    lab = Lab(os.environ.get("NODE_TEST_LAB", "kubelab-node") + f"-{worker}" * bool(worker), ("--workers", "0"))
+    """One bare lab node, kept for the whole run."""
+    lab = Lab(os.environ.get("NODE_TEST_LAB", "kubelab-node"), ("--workers", "0")).of_this_process()
     lab.up()
     yield lab.node("cp1")
     if "NODE_TEST_LAB" not in os.environ:

@@ -25,6 +25,18 @@ def figures() -> dict[str, t.Any]:
     return _FIGURES
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes hands over what it measured."""
+    handed_over = getattr(session.config, "workeroutput", None)
+    if handed_over is not None:
+        handed_over["figures"] = json.dumps(_FIGURES)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: t.Any) -> None:
+    _FIGURES.update(json.loads(getattr(node, "workeroutput", {}).get("figures", "{}")))
+
+
 def pytest_terminal_summary(terminalreporter: t.Any) -> None:
     if _FIGURES:
         terminalreporter.section("figures")
@@ -35,7 +47,7 @@ def pytest_terminal_summary(terminalreporter: t.Any) -> None:
 @pytest.fixture(scope="module")
 def lab(request: pytest.FixtureRequest) -> t.Iterator[Lab]:
     """The lab that the test file describes in its LAB; bare when the file starts, gone when it ends."""
-    described: Lab = request.module.LAB
+    described: Lab = request.module.LAB.of_this_process()
     if KEEP:
         described.up()
     else:

@@ -16,7 +16,7 @@ import tempfile
 import time
 import typing as t
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -259,6 +259,11 @@ class Lab:
 
     name: str
     options: tuple[str, ...] = field(default=())
+
+    def of_this_process(self) -> Lab:
+        """Tests that run in several processes have a lab in each."""
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+        return replace(self, name=f"{self.name}-{worker}") if worker else self
 
     def command(self, *arguments: str, follow: bool = False) -> str:
         argv = [str(ROOT / "lab" / "lab"), "--name", self.name, *arguments]
