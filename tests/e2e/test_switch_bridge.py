@@ -21,6 +21,7 @@ from tests.labkit import held as program
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import verdict, with_catalogue, wrong
 from tests.labkit.load import Figures, client_process, load, load_from_outside, pod_process
+from tests.labkit.modes import ManyServices
 from tests.labkit.replaced import pods_replaced
 from tests.labkit.switching import left_of_others
 
@@ -31,6 +32,7 @@ LAB = Lab("kubelab-e2e", ("--workers", "1"))
 CIRCLE = ("ipvs", "nftables", "ipvs", "iptables", "nftables", "iptables")
 WAYS = ("idle", "asked", "told", "told-later", "bulk")
 RATE = 50 / 6
+MANY = 2000
 BALANCED = {"allowed": "203.0.113.21", "refused": "203.0.113.22"}
 # By the words for it, what a client beside the nodes reaches, and what it may never reach, on the worker that moves.
 OPEN = {"in the source range": "203.0.113.21:80", "by the NodePort where the pod is": "10.34.0.10:30881"}
@@ -155,8 +157,7 @@ def switched(lab: Lab, mode: str, bridge: str) -> Run:
     return run
 
 
-@pytest.mark.parametrize(("number", "mode"), list(enumerate(CIRCLE)))
-def test_nothing_is_lost(lab: Lab, cluster: Cluster, figures: Object, number: int, mode: str) -> None:
+def nothing_is_lost(lab: Lab, cluster: Cluster, figures: Object, mode: str, words: str) -> None:
     old = cluster.nodes[1].run("curl -s 127.0.0.1:10249/proxyMode")
     replaced = cluster.service("replaced")["spec"]["clusterIP"]
     with (
@@ -169,7 +170,7 @@ def test_nothing_is_lost(lab: Lab, cluster: Cluster, figures: Object, number: in
     ):
         run = switched(lab, mode, "require")
     found = summary({**sent, **reached, "pods that are replaced": to_replaced}, connections, run.seconds)
-    figures[f"{number + 1}. from {old} to {mode}, with a bridge"] = {**found, "pods replaced": len(gone)}
+    figures[f"from {old} to {mode}, {words}"] = {**found, "pods replaced": len(gone)}
     assert (found["failed"], found["broken"]) == ({}, 0), found
     assert [(how, one.values["answered"]) for how, one in closed.items()] == [(how, 0) for how in CLOSED]
     assert gone
@@ -177,6 +178,11 @@ def test_nothing_is_lost(lab: Lab, cluster: Cluster, figures: Object, number: in
         assert left_of_others(node, mode) == []
         assert wrong(verdict(cluster, node)) == []
     assert switched(lab, mode, "require").changed == []
+
+
+@pytest.mark.parametrize("mode", CIRCLE)
+def test_nothing_is_lost(lab: Lab, cluster: Cluster, figures: Object, mode: str) -> None:
+    nothing_is_lost(lab, cluster, figures, mode, "with a bridge")
 
 
 def by_hand(cluster: Cluster, mode: str) -> None:
@@ -189,9 +195,9 @@ def by_hand(cluster: Cluster, mode: str) -> None:
             node.run("ipvsadm -C; ip link del kube-ipvs0 2>/dev/null || true")
 
 
-@pytest.mark.parametrize(("number", "mode"), list(enumerate(CIRCLE)))
+@pytest.mark.parametrize("mode", CIRCLE)
 @pytest.mark.parametrize("how", ["as the tutorial does it", "node by node without a bridge"])
-def test_what_is_lost_without(lab: Lab, cluster: Cluster, figures: Object, number: int, mode: str, how: str) -> None:
+def test_what_is_lost_without(lab: Lab, cluster: Cluster, figures: Object, mode: str, how: str) -> None:
     old = cluster.nodes[1].run("curl -s 127.0.0.1:10249/proxyMode")
     begun = time.monotonic()
     with held(cluster) as connections, requests(cluster) as sent:
@@ -199,5 +205,13 @@ def test_what_is_lost_without(lab: Lab, cluster: Cluster, figures: Object, numbe
             by_hand(cluster, mode)
         else:
             switched(lab, mode, "off")
-    figures[f"{number + 1}. from {old} to {mode}, {how}"] = summary(sent, connections, time.monotonic() - begun)
+    figures[f"from {old} to {mode}, {how}"] = summary(sent, connections, time.monotonic() - begun)
     switched(lab, mode, "off")
+
+
+@pytest.mark.parametrize("mode", ["ipvs", "nftables"])
+def test_nothing_is_lost_with_many_services(lab: Lab, cluster: Cluster, figures: Object, mode: str) -> None:
+    services = ManyServices(cluster, cluster.control_plane)
+    services.prepare()
+    services.grow(MANY, "fill", 2)
+    nothing_is_lost(lab, cluster, figures, mode, f"with a bridge of {MANY} more Services")
