@@ -135,7 +135,7 @@ class Kernel:
                 self._unwatch()
 
     def remove(self) -> None:
-        """Take it away unread. No connection is handed over."""
+        """Have no tables and no changed settings, whatever there is. No connection is handed over."""
         self._nft(render_removal((4, 6)), "The bridge could not be taken away")
         self._put_back()
 

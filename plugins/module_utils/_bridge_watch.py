@@ -93,13 +93,14 @@ def watch(limits: Limits, run: Runner) -> str:
 
 
 def take_away(kernel: Kernel) -> None:
-    """As the module does it, but for this program itself. A bridge that cannot be read goes all the same."""
+    """As the module does it, but for this program itself. Whatever goes wrong, the bridge goes."""
     try:
         plan = plan_absent(replace(kernel.read(), limits=None))
         kernel.apply(plan)
         _say(plan.actions)
     except KubeProxyError as error:
-        _say([str(error), "Take the tables of the bridge away as they are"])
+        _say([str(error)])
+    finally:
         kernel.remove()
 
 
