@@ -5,7 +5,8 @@
 """Which pods of a node a drain evicts, which it leaves, and what stands in the way. Pure. Private to this collection.
 
 Source: C(makeFilters) in C(k8s.io/kubectl/pkg/drain/filters.go) with C(--ignore-daemonsets), and
-C(getPodDisruptionBudgets) in C(pkg/registry/core/pod/storage/eviction.go) of release 1.37 (which budgets an eviction asks).
+C(getPodDisruptionBudgets) in C(pkg/registry/core/pod/storage/eviction.go) of release 1.37 (which budgets an eviction asks). Beyond
+kubectl, pods stay that tolerate a cordon (C(pkg/scheduler/framework/plugins/nodeunschedulable)): what takes their place may come at once.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_depl
 from ansible_collections.netops.kube_proxy.plugins.module_utils._label_selector import selects
 
 _MIRROR = "kubernetes.io/config.mirror"
+_CORDON = "node.kubernetes.io/unschedulable"
 # How many pods are named in a message.
 _NAMED = 20
 
@@ -36,7 +38,7 @@ class Consent:
 
 
 def evictable(pods: t.Iterable[Object]) -> list[Object]:
-    """The pods that have to go: not those of DaemonSets (they would come again) and not mirrors of static pods."""
+    """The pods that have to go: not those that would come again, as pods of DaemonSets do, and not mirrors of static pods."""
     return [pod for pod in pods if not _stays(pod)]
 
 
@@ -45,9 +47,22 @@ def staying(pods: t.Iterable[Object]) -> list[Object]:
 
 
 def _stays(pod: Object) -> bool:
+    return _MIRROR in annotations_of(pod) or (_comes_again(pod) and not _is_over(pod))
+
+
+def _comes_again(pod: Object) -> bool:
     owner = _controller(pod)
-    of_daemon_set = owner is not None and owner.get("kind") == "DaemonSet" and not _is_over(pod)
-    return of_daemon_set or _MIRROR in annotations_of(pod)
+    if owner is None:
+        return False
+    tolerations = (pod.get("spec") or {}).get("tolerations") or []
+    return owner.get("kind") == "DaemonSet" or any(map(_tolerates_a_cordon, tolerations))
+
+
+def _tolerates_a_cordon(toleration: Object) -> bool:
+    """The taint has no value, and the effect NoSchedule."""
+    of_key = toleration.get("key") == _CORDON and not toleration.get("value")
+    of_any = not toleration.get("key") and toleration.get("operator") == "Exists"
+    return (of_key or of_any) and toleration.get("effect") in (None, "", "NoSchedule")
 
 
 def _controller(pod: Object) -> Object | None:

@@ -13,8 +13,9 @@ author:
 description:
   - Cordons a node and marks it as cordoned by this collection (annotation C(kube-proxy.netops/cordoned)), so that only a node that was not cordoned before
     takes pods again afterwards. One that was found cordoned stays so.
-  - Drains it through the Eviction API. Pods of DaemonSets and mirrors of static pods are left alone. An eviction that a PodDisruptionBudget does not allow is
-    asked for again every 5 seconds until O(timeout); then the module fails and names the pods and their budgets.
+  - Drains it through the Eviction API. Pods of DaemonSets and mirrors of static pods are left alone, and pods that tolerate the taint
+    C(node.kubernetes.io/unschedulable), because what takes their place may come to the same node at once. An eviction that a PodDisruptionBudget does not
+    allow is asked for again every 5 seconds until O(timeout); then the module fails and names the pods and their budgets.
   - Waits until the evicted pods are gone.
 options:
   node:

@@ -104,6 +104,27 @@ def test_a_drain() -> None:
     assert found["staying"][0].startswith("kube-system/kube-proxy-")
 
 
+@pytest.mark.parametrize(
+    ("toleration", "stays"),
+    [
+        ({"operator": "Exists"}, True),
+        ({"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}, True),
+        ({"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"}, True),
+        ({"key": "node.kubernetes.io/unschedulable"}, True),
+        ({"operator": "Exists", "effect": "NoExecute"}, False),
+        ({"key": "node.kubernetes.io/unschedulable", "value": "true"}, False),
+        ({"key": "node.kubernetes.io/not-ready", "operator": "Exists"}, False),
+    ],
+)
+def test_a_pod_that_would_come_again_stays(toleration: Object, stays: bool) -> None:
+    """A cordon does not keep it from the node: the scheduler's plugin NodeUnschedulable asks for this toleration."""
+    cluster = SwitchCluster("w1")
+    add(cluster, "agent", {"tolerations": [toleration]})
+    add(cluster, "alone", {"tolerations": [toleration]}, owners=[])
+    run(cluster, "drained", force=True)
+    assert left(cluster) == (["agent"] if stays else [])
+
+
 def test_a_second_run_changes_nothing() -> None:
     cluster = filled()
     run(cluster, "drained")
