@@ -14,7 +14,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.labkit import ROOT, Lab, Run, wait_for
+from tests.labkit import ROOT, Lab, Run, as_typed, wait_for
 from tests.labkit.api_account import may, reader, requests_counted
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import ADVICE as EVER
@@ -175,7 +175,7 @@ def test_a_foreign_virtual_server_stops_it(lab: Lab, cluster: Cluster, tmp_path:
     node.run("ipvsadm -A -t 203.0.113.9:6443 -s rr && ipvsadm -a -t 203.0.113.9:6443 -r 203.0.113.10:6443 -m")
     try:
         report = tmp_path / "preflight.json"
-        run = lab.playbook(SWITCH, switch_report_file=str(report))
+        run = lab.playbook(SWITCH, switch_report_file=as_typed(report))
         assert run.rc != 0
         found = json.loads(report.read_text(encoding="utf-8"))
         jsonschema.validate(found, json.loads((ROOT / "docs" / "preflight.schema.json").read_text(encoding="utf-8")))

@@ -142,6 +142,11 @@ def killed(process: int) -> None:
     os.killpg(process, signal.SIGKILL)
 
 
+def as_typed(path: Path) -> str:
+    """A file of the controller as somebody names it who sits in the checkout."""
+    return os.path.relpath(path, ROOT)
+
+
 def within(lab: str) -> list[str]:
     """What runs a command in the lab's own network, where nodes are reached as from outside of the cluster."""
     return [*([] if os.geteuid() == 0 else ["sudo", "-nE"]), "ip", "netns", "exec", lab]

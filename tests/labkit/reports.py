@@ -17,7 +17,7 @@ from pathlib import Path
 import jsonschema
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.labkit import ROOT, Run
+from tests.labkit import ROOT, Run, as_typed
 from tests.labkit.cluster import Cluster
 
 Object = dict[str, t.Any]
@@ -54,7 +54,11 @@ def check(cluster: Cluster, folder: Path, limit: t.Sequence[str] = (), **variabl
     """Run the check and hold its files against each other: all say the same of the same findings."""
     kept, suites = folder / "report.json", folder / "report.xml"
     arguments = ["--limit", ",".join(limit)] if limit else []
-    files: Object = {"check_json_file": str(kept), "check_junit_file": str(suites), "check_prometheus_file": METRICS}
+    files: Object = {
+        "check_json_file": as_typed(kept),
+        "check_junit_file": as_typed(suites),
+        "check_prometheus_file": METRICS,
+    }
     run = cluster.lab.playbook(CHECK, arguments=arguments, **files, **variables)
     report: Object = json.loads(kept.read_text(encoding="utf-8"))
     _VALIDATOR.validate(report)

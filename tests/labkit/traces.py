@@ -12,7 +12,7 @@ import typing as t
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.labkit import Node
+from tests.labkit import Node, as_typed
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import state
 from tests.labkit.witness import OWN, Way, Witness, ends, witness
@@ -145,7 +145,7 @@ def _trace(cluster: Cluster, mode: str, folder: Path) -> dict[str, Object]:
     """By node. The files and the screen say the same."""
     kept, drawn = folder / "trace.json", folder / "trace.mmd"
     run = cluster.lab.playbook(
-        "playbooks/trace.yml", service=TRACED, trace_json_file=str(kept), trace_mermaid_file=str(drawn)
+        "playbooks/trace.yml", service=TRACED, trace_json_file=as_typed(kept), trace_mermaid_file=as_typed(drawn)
     )
     assert run.rc == 0, run.output
     results: list[Object] = json.loads(kept.read_text(encoding="utf-8"))
