@@ -49,6 +49,7 @@ class Package:
     version: str
     files: t.Mapping[str, Path | str]
     depends: str = ""
+    multi_arch: str = ""
     scripts: t.Mapping[str, str] = field(default_factory=dict)
 
     def build(self, scratch: Path, folder: Path) -> None:
@@ -65,6 +66,7 @@ class Package:
             f"Version: {self.version}",
             f"Architecture: {architecture()}",
             *([f"Depends: {self.depends}"] if self.depends else []),
+            *([f"Multi-Arch: {self.multi_arch}"] if self.multi_arch else []),
             "Maintainer: the lab <root@localhost>",
             f"Description: {self.name} as the lab has built it",
         ]
@@ -153,7 +155,8 @@ def make_python(place: Path) -> None:
     """Below C(place): C(debian) with a package python3 that brings a node's Python back from where HIDE_PYTHON has put it."""
     install_tools()
     debian = place / "www" / "debian"
-    back = Package("python3", "3.13.99-1", {}, scripts={"postinst": f"mv {HIDDEN}/* /usr/bin/"})
+    # As the real one, since others need python3:any.
+    back = Package("python3", "3.13.99-1", {}, multi_arch="allowed", scripts={"postinst": f"mv {HIDDEN}/* /usr/bin/"})
     back.build(place / "trees", debian / architecture())
     index(debian, make_key(place))
 
