@@ -49,8 +49,8 @@ class Package:
     version: str
     files: t.Mapping[str, Path | str]
     depends: str = ""
-    multi_arch: str = ""
     scripts: t.Mapping[str, str] = field(default_factory=dict)
+    multi_arch: str = ""
 
     def build(self, scratch: Path, folder: Path) -> None:
         tree = scratch / f"{self.name}_{self.version}"
