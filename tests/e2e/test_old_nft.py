@@ -18,7 +18,7 @@ from tests.labkit.switching import procedure, states, succeeded, switch
 
 pytestmark = pytest.mark.proof
 LAB = Lab("kubelab-e2e", ("--workers", "0"))
-PAIR = "nft 1.1.3 of the host, 1.0.6 in kube-proxy's image"
+PAIR = "nft 1.1.3 of the host, 1.0.6 in kube-proxy"
 
 
 @pytest.fixture(scope="module")
