@@ -16,6 +16,7 @@ from tests.labkit import ROOT, Lab, Node, Run
 from tests.labkit.cluster import Cluster
 from tests.labkit.packages import HIDE_PYTHON, make_python, served
 
+pytestmark = pytest.mark.proof
 LAB = Lab("kubelab-e2e", ("--workers", "0"))
 LIKE_KIND = f"""
 {HIDE_PYTHON}

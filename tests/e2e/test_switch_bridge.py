@@ -26,10 +26,10 @@ from tests.labkit.replaced import pods_replaced
 from tests.labkit.switching import left_of_others
 
 NAMES = ("cp1", "w1")
+pytestmark = pytest.mark.proof
 LAB = Lab("kubelab-e2e", ("--workers", "1"))
-# All six directions; CI goes into IPVS, and out of it.
+# All six directions.
 CIRCLE = ("ipvs", "nftables", "ipvs", "iptables", "nftables", "iptables")
-IN_CI = 2
 WAYS = ("idle", "asked", "told", "told-later", "bulk")
 RATE = 50 / 6
 MANY = 2000
@@ -180,9 +180,7 @@ def nothing_is_lost(lab: Lab, cluster: Cluster, figures: Object, mode: str, word
     assert switched(lab, mode, "require").changed == []
 
 
-@pytest.mark.parametrize(
-    "mode", [pytest.param(mode, marks=[pytest.mark.proof] * (turn >= IN_CI)) for turn, mode in enumerate(CIRCLE)]
-)
+@pytest.mark.parametrize("mode", CIRCLE)
 def test_nothing_is_lost(lab: Lab, cluster: Cluster, figures: Object, mode: str) -> None:
     nothing_is_lost(lab, cluster, figures, mode, "with a bridge")
 
@@ -197,7 +195,6 @@ def by_hand(cluster: Cluster, mode: str) -> None:
             node.run("ipvsadm -C; ip link del kube-ipvs0 2>/dev/null || true")
 
 
-@pytest.mark.proof
 @pytest.mark.parametrize("mode", CIRCLE)
 @pytest.mark.parametrize("how", ["as the tutorial does it", "node by node without a bridge"])
 def test_what_is_lost_without(lab: Lab, cluster: Cluster, figures: Object, mode: str, how: str) -> None:
@@ -212,7 +209,6 @@ def test_what_is_lost_without(lab: Lab, cluster: Cluster, figures: Object, mode:
     switched(lab, mode, "off")
 
 
-@pytest.mark.proof
 @pytest.mark.parametrize("mode", ["ipvs", "nftables"])
 def test_nothing_is_lost_with_many_services(lab: Lab, cluster: Cluster, figures: Object, mode: str) -> None:
     services = ManyServices(cluster, cluster.control_plane)
