@@ -73,7 +73,7 @@ class Disk:
         )
         self._install(bench, tree)
         _enable(tree)
-        self._bake(bench, tree)
+        self.bake(bench, tree)
         bench.run(["mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, bench.out / "base.ext4", SIZE])
         # Copy-on-write files refer to it by size and time: nobody may ever write to it.
         (bench.out / "base.ext4").chmod(0o444)
@@ -90,7 +90,8 @@ class Disk:
         # Empty, not absent: systemd then writes one of its own at every node's first boot.
         (tree / "etc/machine-id").write_text("", encoding="utf-8")
 
-    def _bake(self, bench: Bench, tree: Path) -> None:
+    def bake(self, bench: Bench, tree: Path) -> None:
+        """Have the images in the runtime's store of a tree, their references in `images.json`, and the runtime know its own."""
         kubernetes = bench.need(self.kubernetes)
         version = f"v{self.kubernetes.name.rsplit('-', 1)[1]}"
         listing = output([kubernetes / "bin/kubeadm", "config", "images", "list", "--kubernetes-version", version])
@@ -132,6 +133,11 @@ def _enable(tree: Path) -> None:
 
 def for_release(version: str) -> Recipe:
     """The disk of a bare node of a Kubernetes release."""
+    return parts(version).recipe(version)
+
+
+def parts(version: str) -> Disk:
+    """What the disk for a Kubernetes release is made of."""
     return Disk(
         kernel=kernel.recipe(),
         kubernetes=golang.kubernetes(version),
@@ -141,4 +147,4 @@ def for_release(version: str) -> Recipe:
         node=debian.node(),
         proxy=debian.proxy(),
         workload=debian.workload(),
-    ).recipe(version)
+    )
