@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The workflow `kind`, step by step, on a machine with Docker that is a lab node. The tests build on each other."""
+"""The workflow `kind`, step by step, on a machine with Docker that is a lab node. The tests build on each other. ANSIBLE_CORE says what it says there."""
 
 from __future__ import annotations
 
 import json
+import os
 import typing as t
 
 import pytest
@@ -17,7 +18,7 @@ from tests.labkit.kind_host import IMAGE, Docker, make_repository, write_config
 from tests.labkit.kind_image import make
 from tests.labkit.packages import served
 from tools.golang import install
-from tools.kind import PACKAGE, VERSION
+from tools.kind import PACKAGE, VERSION, programs, read_settings
 from tools.kind_inventory import CACHE
 
 LAB = Lab("kubelab-kind", ("--workers", "0", "--memory-control-plane", "4096"))
@@ -37,6 +38,7 @@ HELD = {
 def docker(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Docker]:
     # What has to be fetched, while there is a way out.
     install(PACKAGE, VERSION)
+    programs(read_settings(os.environ))
     image = make(KUBERNETES)
     place = tmp_path_factory.mktemp("kind")
     make_repository(place)
