@@ -50,7 +50,7 @@ class Package:
     files: t.Mapping[str, Path | str]
     depends: str = ""
     scripts: t.Mapping[str, str] = field(default_factory=dict)
-    multi_arch: str = ""
+    fields: t.Mapping[str, str] = field(default_factory=dict)
 
     def build(self, scratch: Path, folder: Path) -> None:
         tree = scratch / f"{self.name}_{self.version}"
@@ -66,7 +66,7 @@ class Package:
             f"Version: {self.version}",
             f"Architecture: {architecture()}",
             *([f"Depends: {self.depends}"] if self.depends else []),
-            *([f"Multi-Arch: {self.multi_arch}"] if self.multi_arch else []),
+            *(f"{name}: {value}" for name, value in self.fields.items()),
             "Maintainer: the lab <root@localhost>",
             f"Description: {self.name} as the lab has built it",
         ]
@@ -155,8 +155,9 @@ def make_python(place: Path) -> None:
     """Below C(place): C(debian) with a package python3 that brings a node's Python back from where HIDE_PYTHON has put it."""
     install_tools()
     debian = place / "www" / "debian"
-    # As the real one, since others need python3:any.
-    back = Package("python3", "3.13.99-1", {}, multi_arch="allowed", scripts={"postinst": f"mv {HIDDEN}/* /usr/bin/"})
+    # What others need of it, as the real one has it.
+    fields = {"Multi-Arch": "allowed", "Provides": "python3-supported-min (= 3.13)"}
+    back = Package("python3", "3.13.99-1", {}, fields=fields, scripts={"postinst": f"mv {HIDDEN}/* /usr/bin/"})
     back.build(place / "trees", debian / architecture())
     index(debian, make_key(place))
 
