@@ -29,6 +29,7 @@ from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_stat
     read_sync,
 )
 from ansible_collections.netops.kube_proxy.plugins.module_utils._kube_proxy_status_http import (
+    METRICS_PORT,
     Answer,
     get,
     parse_endpoint,
@@ -40,7 +41,6 @@ if t.TYPE_CHECKING:
 PAUSE = 2.0
 GRACE = 60.0
 """How long nothing may be there at the beginning: the watch begins before the bridge."""
-_METRICS_PORT = 10249
 
 Ask = t.Callable[[str], Answer]
 
@@ -71,7 +71,7 @@ def asker(address: str) -> Ask:
 
     :raises InvalidInput: when it is none
     """
-    endpoint = parse_endpoint("metrics_address", address, _METRICS_PORT)
+    endpoint = parse_endpoint("metrics_address", address, METRICS_PORT)
     return lambda path: get(endpoint, path) if endpoint else Answer("")
 
 

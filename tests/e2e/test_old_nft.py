@@ -10,11 +10,11 @@ from functools import partial
 
 import pytest
 
-from tests.labkit import Lab, wait_for
+from tests.labkit import Lab, succeeded, wait_for
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import verdict, wrong
 from tests.labkit.old_nft import replace_nft
-from tests.labkit.switching import procedure, states, succeeded, switch
+from tests.labkit.switching import procedure, states, switch
 
 pytestmark = pytest.mark.proof
 LAB = Lab("kubelab-e2e", ("--workers", "0"))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.labkit import Lab, Run, killed
+from tests.labkit import Lab, Run, killed, succeeded
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import FAMILIES, kinds, verdict, wrong
 from tests.labkit.switching import FOREIGN, SERVER, SYSTEM, is_right, mine, modes, procedure, states
@@ -88,11 +88,6 @@ def restore(lab: Lab, snapshot: Path | str, **options: t.Any) -> Run:
 
 def kept(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
-
-
-def succeeded(run: Run) -> Run:
-    assert run.rc == 0, run.output
-    return run
 
 
 def rules(text: str) -> list[str]:

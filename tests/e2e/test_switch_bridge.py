@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.labkit import Lab, Node, Run, within
+from tests.labkit import Lab, Node, Run, succeeded, within
 from tests.labkit import held as program
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import verdict, with_catalogue, wrong
@@ -152,9 +152,7 @@ def summary(sent: t.Mapping[str, Figures], connections: t.Sequence[Object], seco
 
 
 def switched(lab: Lab, mode: str, bridge: str) -> Run:
-    run = lab.playbook(f"playbooks/switch_to_{mode}.yml", switch_strategy="rolling", switch_bridge=bridge)
-    assert run.rc == 0, run.output
-    return run
+    return succeeded(lab.playbook(f"playbooks/switch_to_{mode}.yml", switch_strategy="rolling", switch_bridge=bridge))
 
 
 def nothing_is_lost(lab: Lab, cluster: Cluster, figures: Object, mode: str, words: str) -> None:

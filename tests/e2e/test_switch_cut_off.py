@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.labkit import Lab, Node, killed
+from tests.labkit import Lab, Node, killed, succeeded
 from tests.labkit.cluster import Cluster
-from tests.labkit.switching import is_right, mine, procedure, states, succeeded, switch, with_others
+from tests.labkit.switching import is_right, mine, procedure, states, switch, with_others
 
 NAMES = ("cp1", "w1")
 pytestmark = pytest.mark.proof
@@ -95,14 +95,19 @@ def test_a_rollback_leaves_nothing(lab: Lab, cluster: Cluster) -> None:
     is_right(cluster, "iptables", before)
 
 
+def cut_off(lab: Lab, cluster: Cluster, step: str, **after: t.Any) -> None:
+    """The controller is killed at a step; what would be done C(after) it is shown, which changes nothing."""
+    run = switch(lab, "ipvs", at=(step, killed))
+    assert run.rc == -9, f"{step}: {run.output}"
+    checked = states(cluster)
+    succeeded(switch(lab, "ipvs", check=True, **after))
+    assert states(cluster) == checked, step
+
+
 def test_what_was_cut_off_is_undone(lab: Lab, cluster: Cluster) -> None:
     before = [mine(node) for node in cluster.nodes]
     for step in UNDONE_AT:
-        run = switch(lab, "ipvs", at=(step, killed))
-        assert run.rc == -9, f"{step}: {run.output}"
-        checked = states(cluster)
-        succeeded(switch(lab, "ipvs", check=True, switch_action="rollback"))
-        assert states(cluster) == checked, step
+        cut_off(lab, cluster, step, switch_action="rollback")
         succeeded(switch(lab, "ipvs", switch_action="rollback"))
         assert procedure(cluster) == []
         is_right(cluster, "iptables", before)
@@ -111,11 +116,7 @@ def test_what_was_cut_off_is_undone(lab: Lab, cluster: Cluster) -> None:
 def test_the_next_run_finishes_what_was_cut_off(lab: Lab, cluster: Cluster) -> None:
     before = [mine(node) for node in cluster.nodes]
     for step in STEPS:
-        run = switch(lab, "ipvs", at=(step, killed))
-        assert run.rc == -9, f"{step}: {run.output}"
-        checked = states(cluster)
-        succeeded(switch(lab, "ipvs", check=True))
-        assert states(cluster) == checked, step
+        cut_off(lab, cluster, step)
     succeeded(switch(lab, "ipvs"))
     assert procedure(cluster) == []
     is_right(cluster, "ipvs", before)

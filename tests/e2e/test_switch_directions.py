@@ -12,13 +12,13 @@ from collections import Counter
 
 import pytest
 
-from tests.labkit import Lab, Node, Run
+from tests.labkit import Lab, Node, Run, succeeded
 from tests.labkit.api_account import requests_counted
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import kinds, verdict, wrong
 from tests.labkit.load import load
 from tests.labkit.state import state_of
-from tests.labkit.switching import SERVER, is_right, mine, modes, procedure, states, succeeded, switch, with_others
+from tests.labkit.switching import SERVER, is_right, mine, modes, procedure, states, switch, with_others
 
 NAMES = ("cp1", "w1", "w2")
 pytestmark = pytest.mark.proof

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.labkit import Lab, Node, Run
+from tests.labkit import Lab, Node, Run, succeeded
 from tests.labkit.cluster import Cluster
-from tests.labkit.switching import is_right, procedure, states, succeeded
+from tests.labkit.switching import is_right, procedure, states
 
 NAMES = ("cp1", "w1")
 LAB = Lab("kubelab-e2e", ("--workers", "1"))

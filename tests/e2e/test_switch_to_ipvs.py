@@ -14,7 +14,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.labkit import ROOT, Lab, Run, as_typed, wait_for
+from tests.labkit import ROOT, Lab, Run, as_typed, succeeded, wait_for
 from tests.labkit.api_account import may, reader, requests_counted
 from tests.labkit.cluster import Cluster
 from tests.labkit.dataplane import ADVICE as EVER
@@ -70,11 +70,6 @@ def cluster(lab: Lab) -> Cluster:
 @pytest.fixture(scope="module")
 def tutorial(cluster: Cluster) -> Tutorial:
     return Tutorial(cluster, print)
-
-
-def succeeded(run: Run) -> Run:
-    assert run.rc == 0, run.output
-    return run
 
 
 def measured(run: Run) -> dict[str, t.Any]:

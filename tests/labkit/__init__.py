@@ -142,6 +142,11 @@ def killed(process: int) -> None:
     os.killpg(process, signal.SIGKILL)
 
 
+def succeeded(run: Run) -> Run:
+    assert run.rc == 0, run.output
+    return run
+
+
 def as_typed(path: Path) -> str:
     """A file of the controller as somebody names it who sits in the checkout."""
     return os.path.relpath(path, ROOT)
@@ -185,10 +190,14 @@ class Node:
     lab: str
     name: str
 
-    def attempt(self, command: str | t.Sequence[str], stdin: str | None = None) -> Completed:
+    def argv(self, command: str | t.Sequence[str]) -> list[str]:
+        """What runs a command on the node, for who handles the process himself."""
         text = command if isinstance(command, str) else shlex.join(command)
+        return [str(ROOT / "lab" / "lab"), "--name", self.lab, "ssh", self.name, text]
+
+    def attempt(self, command: str | t.Sequence[str], stdin: str | None = None) -> Completed:
         done = subprocess.run(
-            [str(ROOT / "lab" / "lab"), "--name", self.lab, "ssh", self.name, text],
+            self.argv(command),
             input=stdin if stdin is not None else "",
             capture_output=True,
             text=True,

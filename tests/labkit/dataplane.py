@@ -122,7 +122,7 @@ def replace_program(cluster: Cluster, release: str) -> None:
             new = f"{PROGRAM}.new"
             command = f"mkdir -p {Path(PROGRAM).parent} && cat > {new} && chmod 755 {new} && mv {new} {PROGRAM}"
             with open(built, "rb") as program:
-                subprocess.run([lab, "--name", node.lab, "ssh", node.name, command], stdin=program, check=True)
+                subprocess.run(node.argv(command), stdin=program, check=True)
     cluster.kubectl("patch", "daemonset", "-n", "kube-system", "kube-proxy", "-p", json.dumps(PATCH))
 
 
@@ -133,7 +133,7 @@ def churn(cluster: Cluster, count: int) -> t.Iterator[dict[str, t.Any]]:
     node.run("cat > /root/modes_client.py && rm -f /root/churn.stop", stdin=CLIENT.read_text(encoding="utf-8"))
     command = f"python3 /root/modes_client.py churn {ADMIN} {count} /root/churn.stop"
     process = subprocess.Popen(
-        [str(ROOT / "lab" / "lab"), "--name", node.lab, "ssh", node.name, command],
+        node.argv(command),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,

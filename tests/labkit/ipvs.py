@@ -68,7 +68,7 @@ def driver(node: Node) -> t.Iterator[Driver]:
     node.run(f"{CLEAN}; modprobe ip_vs; cat >{LIBRARY}/driver.py", stdin=_DRIVER.read_text("utf-8"))
     command = f"PYTHONPATH={LIBRARY} exec python3 {LIBRARY}/driver.py"
     process = subprocess.Popen(
-        [str(ROOT / "lab" / "lab"), "--name", node.lab, "ssh", node.name, command],
+        node.argv(command),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

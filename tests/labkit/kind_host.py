@@ -24,7 +24,7 @@ from kubelab.build import Builder
 from kubelab.cache import Recipe, open_store
 from kubelab.recipes import debian
 from kubelab.steps import Log
-from tests.labkit import ROOT, Lab, Node
+from tests.labkit import ROOT, Lab, Node, within
 from tests.labkit.kind_image import CONFIG, TREE
 from tests.labkit.packages import URL, index, install_tools, make_key, run
 
@@ -96,7 +96,7 @@ class Docker:
         """Run a command of this machine in the lab's network, with the client and the address of the daemon in its environment."""
         path = f"{self.client}{os.pathsep}{os.environ['PATH']}"
         environment = {**os.environ, "PATH": path, "DOCKER_HOST": f"tcp://{ADDRESS}:{PORT}", **variables}
-        argv = ["ip", "netns", "exec", self.lab.name, *map(str, command)]
+        argv = [*within(self.lab.name), *map(str, command)]
         return subprocess.run(
             argv,
             cwd=ROOT,

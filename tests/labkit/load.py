@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.labkit import ROOT, Lab, Node, within
+from tests.labkit import Lab, Node, within
 from tests.labkit.cluster import Cluster
 
 _CLIENT = Path(__file__).with_name("load_client.py")
@@ -50,9 +50,7 @@ def load(cluster: Cluster, node: Node, target: str, rate: float, protocol: str =
     stop = f"/tmp/load_client-{protocol}-{target}.stop"
     node.run(f"cat > /tmp/load_client.py && rm -f {stop}", stdin=_CLIENT.read_text(encoding="utf-8"))
     command = f"nsenter -t {process} -n python3 /tmp/load_client.py {protocol} {target} {rate} {stop}"
-    with _running(
-        [str(ROOT / "lab" / "lab"), "--name", node.lab, "ssh", node.name, command], lambda: node.run(f"touch {stop}")
-    ) as figures:
+    with _running(node.argv(command), lambda: node.run(f"touch {stop}")) as figures:
         yield figures
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from kubelab.apt import PrivateApt, host_mirror
 from kubelab.steps import Log
-from tests.labkit import ROOT
 from tests.labkit.cluster import Cluster
 
 SUITE = "bookworm"
@@ -50,9 +49,8 @@ def replace_nft(cluster: Cluster, scratch: Path) -> None:
     """For all pods of kube-proxy, which are restarted by that."""
     made = _make(scratch)
     for node in cluster.nodes:
-        command = [str(ROOT / "lab" / "lab"), "--name", node.lab, "ssh", node.name, f"tar -xf - -C / {PLACE[1:]}"]
         with made.open("rb") as archive:
-            subprocess.run(command, stdin=archive, check=True)
+            subprocess.run(node.argv(f"tar -xf - -C / {PLACE[1:]}"), stdin=archive, check=True)
     cluster.kubectl("patch", "daemonset", "-n", "kube-system", "kube-proxy", "-p", json.dumps(PATCH))
     cluster.kubectl("rollout", "status", "-n", "kube-system", "daemonset/kube-proxy", "--timeout=10m")
 

@@ -60,11 +60,6 @@ def switch(lab: Lab, mode: str, strategy: str = "rolling", **options: t.Any) -> 
     return lab.playbook(f"playbooks/switch_to_{mode}.yml", switch_strategy=strategy, **settings, **options)
 
 
-def succeeded(run: Run) -> Run:
-    assert run.rc == 0, run.output
-    return run
-
-
 def mine(node: Node) -> list[str]:
     return [line for line in node.run(LISTING).splitlines() if any(name in line for name in MINE)]
 
